@@ -1,0 +1,11 @@
+//! The Nix language: lexer, parser, evaluator and pure builtins.
+//!
+//! The crate knows no file, no store, no network and no Python: every effect goes through the trait [`world::World`].
+
+pub mod ast;
+pub mod data;
+pub mod error;
+pub mod source;
+pub mod symbol;
+pub mod value;
+pub mod world;
