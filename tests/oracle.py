@@ -193,7 +193,7 @@ def _loader(folder: Path) -> Path:
 
 
 def _libraries(folder: Path) -> list[Path]:
-    patterns = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib*/nix", "usr/lib/*-linux-gnu*/nix")
+    patterns = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/nix", "usr/lib/*-linux-gnu*/nix")
     return sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_dir())
 
 

@@ -1,0 +1,2 @@
+/** the doc comment */
+x: x

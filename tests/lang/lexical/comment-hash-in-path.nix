@@ -1,0 +1,2 @@
+[ (baseNameOf ./a#b
+) ]

@@ -1,0 +1,1 @@
+let e3 = "name"; in [ 1e3 ]

@@ -1,0 +1,1 @@
+let f = x: x; or = 7; in f or

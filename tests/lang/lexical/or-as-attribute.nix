@@ -1,0 +1,1 @@
+let or = 1; s = { or = 2; }; in s.or

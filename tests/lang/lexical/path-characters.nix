@@ -1,0 +1,1 @@
+map baseNameOf [ /a.b_c-d+e /1 /.hidden /_ /+ /- ]

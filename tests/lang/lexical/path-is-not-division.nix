@@ -1,0 +1,1 @@
+let a = 6; b = 2; in [ (baseNameOf a/b) (a / b) ]

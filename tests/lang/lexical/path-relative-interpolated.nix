@@ -1,0 +1,1 @@
+let x = "fixtures"; in import ../${x}/scoped-inner.nix

@@ -1,0 +1,1 @@
+baseNameOf <fixtures/text.txt>

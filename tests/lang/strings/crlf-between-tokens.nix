@@ -1,0 +1,5 @@
+let
+  a = 1; # comment
+  b = 2;
+in
+[ a b ]

@@ -1,0 +1,3 @@
+builtins.hasContext ''
+  ${builtins.toFile "a" "b"}
+''

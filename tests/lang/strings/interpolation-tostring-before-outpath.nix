@@ -1,0 +1,1 @@
+"${{ outPath = "no"; __toString = _: "yes"; }}"

@@ -1,0 +1,1 @@
+let a = "A"; in "x${a}y${a + "B"}z"
