@@ -14,4 +14,7 @@
 pub mod base32;
 pub mod derivation;
 pub mod hash;
+pub mod nar;
+pub mod narinfo;
+pub mod refscan;
 pub mod store_path;

@@ -1,0 +1,163 @@
+//! Making a NAR of files.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::writer::push_word;
+use super::{padding, Error, NarWriter, MAGIC};
+use crate::hash::{Hash, HashType, Hasher};
+
+/// The type of a file, in the words of the language (`builtins.readDir`, filters).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileType {
+    Regular,
+    Directory,
+    Symlink,
+    /// A device, a socket or a pipe: a filter may see it, a NAR cannot hold it.
+    Unknown,
+}
+
+impl FileType {
+    pub const fn name(self) -> &'static str {
+        match self {
+            FileType::Regular => "regular",
+            FileType::Directory => "directory",
+            FileType::Symlink => "symlink",
+            FileType::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<fs::FileType> for FileType {
+    fn from(kind: fs::FileType) -> FileType {
+        if kind.is_file() {
+            FileType::Regular
+        } else if kind.is_dir() {
+            FileType::Directory
+        } else if kind.is_symlink() {
+            FileType::Symlink
+        } else {
+            FileType::Unknown
+        }
+    }
+}
+
+fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { action, path, source }
+}
+
+/// A filter: whether the file at a path, of a type, belongs into the NAR.
+type Filter<'f, E> = &'f mut dyn FnMut(&Path, FileType) -> Result<bool, E>;
+
+/// Writes the NAR of the file or tree at `path`.
+///
+/// `filter` is asked for everything below `path`, not for `path` itself, in the order of the archive; what it refuses is not
+/// looked at. A last component of `path` that is a symlink is archived as a symlink.
+pub fn dump_path<W: Write, E: From<Error>>(path: &Path, out: W, filter: Filter<'_, E>) -> Result<W, E> {
+    let mut writer = NarWriter::new(out);
+    let kind = fs::symlink_metadata(path).map_err(|e| file_error("reading status of", path)(e))?.file_type();
+    dump_node(&mut path.to_owned(), kind.into(), &mut writer, filter)?;
+    Ok(writer.finish()?)
+}
+
+fn dump_node<W: Write, E: From<Error>>(path: &mut PathBuf, kind: FileType, writer: &mut NarWriter<W>, filter: Filter<'_, E>) -> Result<(), E> {
+    match kind {
+        FileType::Regular => Ok(dump_regular(path, writer)?),
+        FileType::Symlink => {
+            let target = fs::read_link(&path).map_err(|e| file_error("reading symlink", path)(e))?;
+            Ok(writer.symlink(target.as_os_str().as_bytes())?)
+        }
+        FileType::Unknown => Err(Error::UnsupportedFile(path.clone()).into()),
+        FileType::Directory => {
+            // The depth is bounded by the writer, which refuses to begin one directory too many.
+            writer.begin_directory()?;
+            let mut entries = read_directory(path)?;
+            entries.sort_unstable();
+            for (name, kind) in entries {
+                path.push(std::ffi::OsStr::from_bytes(&name));
+                if filter(path, kind.0)? {
+                    writer.entry(&name)?;
+                    dump_node(path, kind.0, writer, filter)?;
+                }
+                path.pop();
+            }
+            Ok(writer.end_directory()?)
+        }
+    }
+}
+
+/// Lets entries be sorted by name, which is unique.
+struct Kind(FileType);
+
+impl PartialEq for Kind {
+    fn eq(&self, _: &Kind) -> bool {
+        true
+    }
+}
+impl Eq for Kind {}
+impl PartialOrd for Kind {
+    fn partial_cmp(&self, other: &Kind) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Kind {
+    fn cmp(&self, _: &Kind) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+fn read_directory(path: &Path) -> Result<Vec<(Vec<u8>, Kind)>, Error> {
+    let error = |e| file_error("reading directory", path)(e);
+    fs::read_dir(path)
+        .map_err(error)?
+        .map(|entry| {
+            let entry = entry.map_err(error)?;
+            let kind = entry.file_type().map_err(error)?;
+            Ok((entry.file_name().into_vec(), Kind(kind.into())))
+        })
+        .collect()
+}
+
+fn dump_regular<W: Write>(path: &Path, writer: &mut NarWriter<W>) -> Result<(), Error> {
+    let mut file = File::open(path).map_err(|e| file_error("opening", path)(e))?;
+    let status = file.metadata().map_err(|e| file_error("reading status of", path)(e))?;
+    if !status.is_file() {
+        return Err(Error::FileChanged(path.to_owned()));
+    }
+    let executable = status.permissions().mode() & 0o100 != 0;
+    writer.regular(executable, status.len(), &mut file).map_err(|error| match error {
+        Error::Read(e) if e.kind() == io::ErrorKind::UnexpectedEof => Error::FileChanged(path.to_owned()),
+        Error::Read(e) => file_error("reading", path)(e),
+        other => other,
+    })
+}
+
+/// The hash and the size of the NAR of `path`, everything included. A small file costs one buffer and one call of the hash.
+pub fn hash_path(path: &Path, algo: HashType) -> Result<(Hash, u64), Error> {
+    let hasher = dump_path::<_, Error>(path, Hasher::new(algo), &mut |_, _| Ok(true))?;
+    let len = hasher.len();
+    Ok((hasher.finish(), len))
+}
+
+/// The hash and the size of the NAR of a regular file whose contents are at hand, without copying them.
+pub fn hash_regular(contents: &[u8], executable: bool, algo: HashType) -> (Hash, u64) {
+    let mut head = Vec::with_capacity(128);
+    let marker: &[&[u8]] = if executable { &[b"executable", b""] } else { &[] };
+    for word in [MAGIC, b"(", b"type", b"regular"].iter().chain(marker).chain(&[b"contents".as_slice()]) {
+        push_word(&mut head, word);
+    }
+    head.extend_from_slice(&(contents.len() as u64).to_le_bytes());
+    let mut hasher = Hasher::new(algo);
+    hasher.update(&head);
+    hasher.update(contents);
+    head.clear();
+    head.resize(padding(contents.len() as u64), 0);
+    push_word(&mut head, b")");
+    hasher.update(&head);
+    let len = hasher.len();
+    (hasher.finish(), len)
+}

@@ -1,0 +1,179 @@
+//! Writing a NAR piece by piece.
+
+use std::io::{Read, Write};
+
+use super::{check_entry_name, check_order, check_target, padding, Error, Malformed, CHUNK, MAGIC, MAX_DEPTH};
+
+/// Writes a NAR to `W`, which may be a file or a hasher; small pieces are gathered first.
+///
+/// A node is one call of [`regular`](Self::regular), [`regular_bytes`](Self::regular_bytes) or [`symlink`](Self::symlink), or
+/// [`begin_directory`](Self::begin_directory), then for each entry [`entry`](Self::entry) and a node, then
+/// [`end_directory`](Self::end_directory). One node, then [`finish`](Self::finish). Calls out of turn, and names that a reader
+/// would refuse, are errors.
+pub struct NarWriter<W: Write> {
+    out: W,
+    buffer: Vec<u8>,
+    /// The last name written in each open directory.
+    open: Vec<Option<Vec<u8>>>,
+    state: State,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    Node,
+    Entries,
+    Done,
+}
+
+impl<W: Write> NarWriter<W> {
+    pub fn new(out: W) -> NarWriter<W> {
+        let mut writer = NarWriter { out, buffer: Vec::new(), open: Vec::new(), state: State::Node };
+        writer.word(MAGIC);
+        writer
+    }
+
+    fn word(&mut self, word: &[u8]) {
+        push_word(&mut self.buffer, word);
+    }
+
+    fn flush_if_full(&mut self) -> Result<(), Error> {
+        if self.buffer.len() < CHUNK {
+            return Ok(());
+        }
+        self.flush_buffer()
+    }
+
+    fn flush_buffer(&mut self) -> Result<(), Error> {
+        self.out.write_all(&self.buffer).map_err(Error::Write)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn begin_node(&mut self, kind: &[u8]) -> Result<(), Error> {
+        if self.state != State::Node {
+            return Err(Error::OutOfTurn("no node is due"));
+        }
+        self.word(b"(");
+        self.word(b"type");
+        self.word(kind);
+        Ok(())
+    }
+
+    fn end_node(&mut self) -> Result<(), Error> {
+        self.word(b")");
+        if self.open.is_empty() {
+            self.state = State::Done;
+        } else {
+            self.word(b")");
+            self.state = State::Entries;
+        }
+        self.flush_if_full()
+    }
+
+    fn begin_regular(&mut self, executable: bool, size: u64) -> Result<(), Error> {
+        self.begin_node(b"regular")?;
+        if executable {
+            self.word(b"executable");
+            self.word(b"");
+        }
+        self.word(b"contents");
+        self.buffer.extend_from_slice(&size.to_le_bytes());
+        Ok(())
+    }
+
+    fn end_regular(&mut self, size: u64) -> Result<(), Error> {
+        self.buffer.extend_from_slice(&[0; 8][..padding(size)]);
+        self.end_node()
+    }
+
+    /// A file whose `size` bytes come from `contents`; an error of the kind `UnexpectedEof` says that there were fewer.
+    pub fn regular(&mut self, executable: bool, size: u64, contents: &mut dyn Read) -> Result<(), Error> {
+        self.begin_regular(executable, size)?;
+        let mut left = size;
+        while left > 0 {
+            if self.buffer.len() >= CHUNK {
+                self.flush_buffer()?;
+            }
+            let start = self.buffer.len();
+            let step = left.min((CHUNK - start) as u64) as usize;
+            self.buffer.resize(start + step, 0);
+            contents.read_exact(&mut self.buffer[start..]).map_err(Error::Read)?;
+            left -= step as u64;
+        }
+        self.end_regular(size)
+    }
+
+    /// A file whose contents are at hand.
+    pub fn regular_bytes(&mut self, executable: bool, contents: &[u8]) -> Result<(), Error> {
+        self.begin_regular(executable, contents.len() as u64)?;
+        if contents.len() > CHUNK {
+            self.flush_buffer()?;
+            self.out.write_all(contents).map_err(Error::Write)?;
+        } else {
+            self.buffer.extend_from_slice(contents);
+        }
+        self.end_regular(contents.len() as u64)
+    }
+
+    pub fn symlink(&mut self, target: &[u8]) -> Result<(), Error> {
+        check_target(target).map_err(Error::Refused)?;
+        self.begin_node(b"symlink")?;
+        self.word(b"target");
+        self.word(target);
+        self.end_node()
+    }
+
+    pub fn begin_directory(&mut self) -> Result<(), Error> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(Error::Refused(Malformed::Depth));
+        }
+        self.begin_node(b"directory")?;
+        self.open.push(None);
+        self.state = State::Entries;
+        Ok(())
+    }
+
+    /// Names the next node of the open directory.
+    pub fn entry(&mut self, name: &[u8]) -> Result<(), Error> {
+        let last = match self.open.last_mut() {
+            Some(last) if self.state == State::Entries => last,
+            _ => return Err(Error::OutOfTurn("no entry is due")),
+        };
+        check_entry_name(name).map_err(Error::Refused)?;
+        check_order(last.as_deref(), name).map_err(Error::Refused)?;
+        let last = last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(name);
+        self.word(b"entry");
+        self.word(b"(");
+        self.word(b"name");
+        self.word(name);
+        self.word(b"node");
+        self.state = State::Node;
+        Ok(())
+    }
+
+    pub fn end_directory(&mut self) -> Result<(), Error> {
+        if self.state != State::Entries || self.open.pop().is_none() {
+            return Err(Error::OutOfTurn("no directory is open"));
+        }
+        self.end_node()
+    }
+
+    /// Writes out what is left and gives the writer below back.
+    pub fn finish(mut self) -> Result<W, Error> {
+        if self.state != State::Done {
+            return Err(Error::OutOfTurn("the node is not complete"));
+        }
+        self.flush_buffer()?;
+        self.out.flush().map_err(Error::Write)?;
+        Ok(self.out)
+    }
+}
+
+/// Appends the length, the bytes and the padding.
+pub(super) fn push_word(out: &mut Vec<u8>, word: &[u8]) {
+    out.extend_from_slice(&(word.len() as u64).to_le_bytes());
+    out.extend_from_slice(word);
+    out.extend_from_slice(&[0; 8][..padding(word.len() as u64)]);
+}
