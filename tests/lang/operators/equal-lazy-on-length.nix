@@ -1,0 +1,1 @@
+[ ([ (throw "never") ] == [ ]) ({ a = throw "never"; } == { }) ]

@@ -1,0 +1,1 @@
+let f = x: { inherit x; }; in f 1 ? x

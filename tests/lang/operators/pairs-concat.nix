@@ -1,0 +1,10 @@
+# How `++` binds against each operator to its right: operands are such that another grouping answers otherwise.
+{
+  "++" = [ 1 ] ++ [ 1 ] ++ [ 1 ];
+  "<" = [ 1 ] ++ [ 1 ] < [ 1 ];
+  "<=" = [ 1 ] ++ [ 1 ] <= [ 1 ];
+  ">" = [ 1 ] ++ [ 1 ] > [ 1 ];
+  ">=" = [ 1 ] ++ [ 1 ] >= [ 1 ];
+  "==" = [ 1 ] ++ [ 1 ] == 12;
+  "!=" = [ 1 ] ++ [ 1 ] != 12;
+}

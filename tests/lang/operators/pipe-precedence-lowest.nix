@@ -1,0 +1,1 @@
+[ (1 + 1 |> toString) (true -> false |> (x: !x)) ([ 3 ] ++ [ 1 ] |> map (x: x + 1)) ]

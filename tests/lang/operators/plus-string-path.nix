@@ -1,0 +1,1 @@
+builtins.match "x/nix/store/.*-text.txt" ("x" + ../fixtures/text.txt) != null

@@ -1,0 +1,1 @@
+(rec { __overrides = { x = 1; }; a = 5; }).x

@@ -1,0 +1,1 @@
+let s = with s; { a = 1; b = a; }; in s

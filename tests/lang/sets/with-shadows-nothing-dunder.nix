@@ -1,0 +1,1 @@
+with { __add = 5; }; builtins.typeOf __add
