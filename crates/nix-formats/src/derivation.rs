@@ -332,6 +332,10 @@ impl Derivation {
         self.check_input_addressed()?;
         let inputs = self.hash_inputs(lookup)?;
         let mut buffer = Vec::new();
+        // The outputs' names are part of what is hashed, as variables too.
+        for name in self.outputs.keys() {
+            self.env.entry(name.as_bytes().to_vec()).or_default();
+        }
         let masked = Hash::sha256(self.digest(store_dir, true, &inputs, &mut buffer));
         for (name, output) in &mut self.outputs {
             output.path = Some(make_output_path(name, &masked, drv_name, store_dir).map_err(HashError::from)?);
@@ -613,3 +617,6 @@ impl<'a> Parser<'a> {
         Ok(drv)
     }
 }
+
+#[cfg(test)]
+mod tests;

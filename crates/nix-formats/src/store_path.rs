@@ -423,3 +423,6 @@ pub fn hash_placeholder(output: &[u8]) -> String {
     base32::encode_into(&hasher.finalize(), &mut digits[1..]);
     digits.into_iter().map(char::from).collect()
 }
+
+#[cfg(test)]
+mod tests;
