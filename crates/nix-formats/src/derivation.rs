@@ -5,8 +5,8 @@
 //! replaced by its own such hash, so that two ways of fetching one file give the same paths downstream.
 //!
 //! Invariants: maps are sorted bytewise, as in the file, so the text of a derivation is unique. Strings are bytes: Nix strings
-//! need not be UTF-8. Reading accepts any order, as CppNix does, but no duplicate, no unknown escape's loss and no byte after
-//! the end; `parse` and `unparse` are inverse on all that CppNix writes.
+//! need not be UTF-8. Reading accepts any order, as CppNix does, but no duplicate and no byte after the end; `parse` and
+//! `unparse` are inverse on all that CppNix writes.
 //!
 //! What it does not do: it reads no file. Who asks for a hash hands in the hashes of the inputs. Content-addressed outputs
 //! without a known hash are read and written, but have no hash modulo; dynamic derivations (`DrvWithVersion`) are refused.

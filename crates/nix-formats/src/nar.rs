@@ -9,7 +9,7 @@
 //!
 //! Invariants: memory does not depend on the size of a file. Reading trusts nothing: names that could leave the tree, names
 //! out of order or twice, padding that is not zero, bytes missing and bytes left over are all errors, and depth, names and
-//! targets have limits. No recursion follows the archive's depth.
+//! targets have limits. Reading an archive does not recurse; dumping does, no deeper than the limit.
 
 mod dump;
 mod parse;
