@@ -5,7 +5,7 @@ A case is `tests/lang/<topic>/<name>.nix`.  Beside it lies what it must evaluate
     <name>.exp      the exact stdout of `nix-instantiate --eval --strict`
     <name>.err      for a case that must fail: on the first line the stable code of the error, on the second a part of the
                     message as CppNix words it
-    <name>.flags    more arguments, as a shell would split them
+    <name>.flags    more arguments, as a shell would split them; `!strict` leaves out `--strict`
     <name>.stderr   lines that stderr must contain (traces, warnings)
     <name>.source   where the expectation comes from, for what neither CppNix 2.8 nor 2.26 can tell
 
@@ -52,7 +52,9 @@ class Case:
     @property
     def arguments(self) -> list[str]:
         """Arguments of `nix-instantiate`, to be run in `FOLDER`."""
-        return ["--eval", "--strict", *shlex.split(self._read(".flags") or ""), self.name + ".nix"]
+        flags = shlex.split(self._read(".flags") or "")
+        strict = [] if "!strict" in flags else ["--strict"]
+        return ["--eval", *strict, *(flag for flag in flags if flag != "!strict"), self.name + ".nix"]
 
     @property
     def expected(self) -> str | None:
@@ -93,6 +95,11 @@ def read_differences() -> dict[str, str]:
 _CLASSES: tuple[tuple[str, str], ...] = (
     ("aborted", r"evaluation aborted with the following error message: .*"),
     ("assertion-failed", r"assertion '.*' failed"),
+    ("assertion-failed", r"is not equal to"),
+    ("aborted", r"aborting to reveal stack trace of warning"),
+    ("missing-argument", r"cannot evaluate a function that has an argument without a value \('[^']*'\)"),
+    ("missing-attribute", r"attribute '.*' in selection path '.*' not found"),
+    ("out-of-bounds", r"list index \d+ in selection path '.*' is out of range"),
     ("undefined-variable", r"undefined variable '[^']*'*"),
     ("duplicate-attribute", r"attribute '[^ ]*' already defined"),
     ("duplicate-attribute", r"dynamic attribute '[^ ]*' already defined"),

@@ -31,7 +31,9 @@ def main(parts: list[str]) -> int:
 
     def run(case: lang_corpus.Case) -> tuple[oracle.Result, oracle.Result]:
         options = {"cwd": lang_corpus.FOLDER, "env": lang_corpus.ENVIRONMENT}
-        return old.instantiate(case.arguments, **options), new.instantiate(case.arguments, **options)
+        # With the whole trace an error that was thrown can be told from the others.
+        arguments = ["--show-trace", *case.arguments]
+        return old.instantiate(arguments, **options), new.instantiate(arguments, **options)
 
     problems: list[str] = []
     with ThreadPoolExecutor(4) as pool:

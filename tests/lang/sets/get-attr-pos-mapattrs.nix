@@ -1,2 +1,2 @@
-let s = builtins.mapAttrs (n: v: v) {
-  x = 1; }; in (builtins.unsafeGetAttrPos "x" s).line
+builtins.unsafeGetAttrPos "x" (builtins.mapAttrs (n: v: v) {
+  x = 1; })

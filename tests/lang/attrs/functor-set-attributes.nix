@@ -1,0 +1,1 @@
+builtins.attrNames { __functor = self: x: x; a = 1; }

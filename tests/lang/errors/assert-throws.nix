@@ -1,0 +1,1 @@
+assert throw "inside"; 2

@@ -1,0 +1,1 @@
+let a = { self = a; list = [ a ]; }; in builtins.deepSeq a 1

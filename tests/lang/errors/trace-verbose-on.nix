@@ -1,0 +1,1 @@
+builtins.traceVerbose "loud" 3

@@ -1,0 +1,1 @@
+builtins.tryEval (import ../fixtures/no-such-file.nix)

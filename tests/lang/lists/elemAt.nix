@@ -1,0 +1,1 @@
+map (builtins.elemAt [ "a" "b" "c" ]) [ 0 2 1 ]

@@ -1,0 +1,1 @@
+builtins.attrNames (builtins.groupBy (x: x.n) [ { n = "a"; v = throw "never"; } ])

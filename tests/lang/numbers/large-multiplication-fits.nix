@@ -1,0 +1,1 @@
+builtins.foldl' builtins.mul 1 (builtins.genList (i: 10) 18)

@@ -1,0 +1,1 @@
+let a = { self = a; }; in a

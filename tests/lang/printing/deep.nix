@@ -1,0 +1,1 @@
+builtins.foldl' (acc: i: [ acc ]) [ ] (builtins.genList (i: i) 30)

@@ -1,0 +1,1 @@
+{ type = "derivation"; drvPath = "/nix/store/x"; name = "n"; }

@@ -1,0 +1,1 @@
+"tab\t newline\n quote\" backslash\\ é 😀 slash/"

@@ -1,0 +1,1 @@
+let a = { }; l = [ ]; in [ a a l l ]

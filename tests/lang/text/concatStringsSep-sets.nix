@@ -1,0 +1,1 @@
+builtins.concatStringsSep "," [ { outPath = "/x"; } { __toString = _: "s"; } "y" ]

@@ -1,0 +1,1 @@
+map (x: builtins.typeOf (dirOf x)) [ /a/b "/a/b" ]

@@ -1,0 +1,1 @@
+builtins.stringLength (builtins.head (builtins.match "(x*)y" (builtins.concatStringsSep "" (builtins.genList (_: "x") 2000) + "y")))

@@ -1,0 +1,1 @@
+[ (builtins.match "ab" "abc") (builtins.match "abc" "abc") (builtins.match "a(b)(c)" "abc") (builtins.match "[[:space:]]+([[:upper:]]+)[[:space:]]+" "  FOO   ") (builtins.match "(a)|(b)" "b") (builtins.match ".*" "") (builtins.match "" "") (builtins.match "" "a") ]

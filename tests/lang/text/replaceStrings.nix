@@ -1,0 +1,1 @@
+[ (builtins.replaceStrings [ "o" ] [ "0" ] "foo boo") (builtins.replaceStrings [ "a" "b" ] [ "b" "a" ] "abba") (builtins.replaceStrings [ "ab" "a" ] [ "1" "2" ] "aabab") (builtins.replaceStrings [ "a" "ab" ] [ "2" "1" ] "aabab") (builtins.replaceStrings [ ] [ ] "same") ]

@@ -1,0 +1,1 @@
+[ (builtins.split "^a" "aab") (builtins.split "b$" "abb") ]

@@ -1,0 +1,1 @@
+[ (builtins.split "" "abc") (builtins.split "b*" "abc") (builtins.split "(x*)" "axxb") ]

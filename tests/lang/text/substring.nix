@@ -1,0 +1,1 @@
+[ (builtins.substring 0 3 "abcdef") (builtins.substring 2 2 "abcdef") (builtins.substring 4 100 "abcdef") (builtins.substring 10 1 "abc") (builtins.substring 0 0 "abc") (builtins.substring 1 (-1) "abcdef") (builtins.substring 3 (-5) "abcdef") ]

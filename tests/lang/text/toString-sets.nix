@@ -1,0 +1,1 @@
+map toString [ { outPath = "/o"; } { __toString = self: self.x; x = "t"; } { outPath = /p; } ]
