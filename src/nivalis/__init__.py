@@ -1,0 +1,17 @@
+"""nivalis builds, ships and runs declarative Linux systems: Nix and NixOS in Python, with a Rust kernel.
+
+The packages, and the direction of their imports, from the top down:
+
+    cli                      one file per command
+    lang, store              the language's face; the store that holds what an evaluation writes
+    _native                  the kernel: parser, evaluator, byte formats; compiled, and without effects
+
+`nivalis.errors` is the one tree of errors and stands below all of them.  What is not here yet (building, caches, profiles,
+systems, clouds) has its place in this list when it comes.
+
+This module imports nothing, so that `import nivalis` costs nothing: take names from the packages.
+"""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"
