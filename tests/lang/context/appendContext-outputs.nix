@@ -1,0 +1,1 @@
+let d = derivation { name = "d"; builder = "b"; system = "s"; }; p = builtins.unsafeDiscardStringContext d.drvPath; in builtins.getContext (builtins.appendContext "x" { ${p} = { outputs = [ "out" ]; allOutputs = true; }; })

@@ -1,0 +1,1 @@
+let d = derivation { name = "d"; builder = "b"; system = "s"; outputs = [ "out" "dev" ]; }; in [ (builtins.getContext "${d}") (builtins.getContext d.drvPath) (builtins.getContext "${d.out}${d.dev}") ]

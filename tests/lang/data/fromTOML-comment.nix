@@ -1,0 +1,1 @@
+builtins.fromTOML "# only\na = 1 # end\n"

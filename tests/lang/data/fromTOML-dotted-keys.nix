@@ -1,0 +1,6 @@
+builtins.fromTOML ''
+  a.b.c = 1
+  a.b.d = 2
+  "quoted key" = 3
+  inline = { x = 1, y = { z = 2 } }
+''

@@ -1,0 +1,1 @@
+builtins.toJSON { outPath = { b = 1; }; }

@@ -1,0 +1,1 @@
+let d = derivation { name = "d"; builder = "b"; system = "s"; }; in builtins.toXML [ d d ]

@@ -1,0 +1,1 @@
+(derivation { name = "b"; builder = ../fixtures/tree/run.sh; system = "s"; }).drvPath

@@ -1,0 +1,1 @@
+(derivation { name = "src"; builder = "b"; system = "s"; src = ../fixtures/text.txt; }).drvPath

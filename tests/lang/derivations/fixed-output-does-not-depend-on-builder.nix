@@ -1,0 +1,1 @@
+let d = b: derivation { name = "fixed"; builder = b; system = "s"; outputHashAlgo = "sha256"; outputHash = builtins.hashString "sha256" "x"; }; u = b: derivation { name = "user"; builder = "b"; system = "s"; dep = d b; }; in [ ((d "x").outPath == (d "y").outPath) ((d "x").drvPath == (d "y").drvPath) ((u "x").outPath == (u "y").outPath) ((u "x").drvPath == (u "y").drvPath) ]

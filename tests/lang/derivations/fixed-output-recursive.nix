@@ -1,0 +1,1 @@
+let d = derivation { name = "fixed"; builder = "b"; system = "s"; outputHashMode = "recursive"; outputHashAlgo = "sha256"; outputHash = builtins.hashString "sha256" "x"; }; in [ d.drvPath d.outPath ]

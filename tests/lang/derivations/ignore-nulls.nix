@@ -1,0 +1,1 @@
+let d = extra: (derivation ({ name = "n"; builder = "b"; system = "s"; } // extra)).drvPath; in [ (d { __ignoreNulls = true; x = null; } ) (d { __ignoreNulls = true; } == d { __ignoreNulls = true; x = null; }) (d { x = null; } == d { }) ]

@@ -1,0 +1,1 @@
+(derivation { name = throw "lazy"; builder = "b"; system = "s"; }).type

@@ -1,0 +1,1 @@
+let d = derivation { name = "multi"; builder = "b"; system = "s"; outputs = [ "out" "dev" "man" ]; }; in { default = d.outputName; dev = d.dev.outputName; paths = map (o: o.outPath) d.all; same = d.dev.dev.drvPath == d.drvPath; inherit (d) drvPath; }

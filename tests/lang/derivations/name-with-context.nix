@@ -1,0 +1,1 @@
+(derivation { name = builtins.toFile "a" "b"; builder = "b"; system = "s"; }).drvPath

@@ -1,0 +1,1 @@
+let d = derivation { name = "n"; builder = "b"; system = "s"; }; in (d // { name = "other"; }).drvPath == d.drvPath

@@ -1,0 +1,1 @@
+let d = derivation { name = "structured"; builder = "b"; system = "s"; __structuredAttrs = true; list = [ 1 "two" { three = 3; } ]; set = { a = null; b = 1.5; }; yes = true; args = [ "x" ]; }; in [ d.drvPath d.outPath ]

@@ -1,0 +1,1 @@
+[ (__add 1 2) (__head [ 5 ]) (__toJSON { }) (__typeOf __currentSystem) ]

@@ -1,0 +1,1 @@
+[ (builtins.typeOf map) (builtins.typeOf toString) (builtins.typeOf import) (builtins.typeOf derivation) (builtins.typeOf baseNameOf) (builtins.typeOf removeAttrs) (builtins.typeOf isNull) (builtins.typeOf throw) (builtins.typeOf fromTOML) (builtins.typeOf placeholder) (builtins.typeOf scopedImport) ]

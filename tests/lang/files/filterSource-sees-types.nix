@@ -1,0 +1,1 @@
+builtins.filterSource (p: t: builtins.elem t [ "regular" "directory" "symlink" ] || throw "what is ${t}") ../fixtures/tree

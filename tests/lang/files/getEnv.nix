@@ -1,0 +1,1 @@
+map builtins.getEnv [ "NIVALIS_LANG_TEST" "NIVALIS_LANG_EMPTY" "NIVALIS_NOT_SET" ]

@@ -1,0 +1,1 @@
+import ../fixtures/no-such-file.nix

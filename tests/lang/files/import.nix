@@ -1,0 +1,1 @@
+import ../fixtures/values.nix // { function = null; }

@@ -1,0 +1,1 @@
+[ (builtins.path { path = ../fixtures/tree; }) (builtins.path { path = ../fixtures/tree; name = "renamed"; }) (builtins.path { path = ../fixtures/text.txt; recursive = false; }) (builtins.path { path = ../fixtures/text.txt; recursive = true; name = "n"; }) ]

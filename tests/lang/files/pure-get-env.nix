@@ -1,0 +1,1 @@
+builtins.getEnv "NIVALIS_LANG_TEST"

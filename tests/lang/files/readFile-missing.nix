@@ -1,0 +1,1 @@
+builtins.readFile ../fixtures/no-such-file

@@ -1,0 +1,1 @@
+[ (builtins.readFile ../fixtures/bare.txt) (builtins.readFile ../fixtures/nothing.txt) ]

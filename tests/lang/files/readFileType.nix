@@ -1,0 +1,1 @@
+map builtins.readFileType [ ../fixtures/tree ../fixtures/text.txt ../fixtures/tree/link ../fixtures/tree/dangling ]

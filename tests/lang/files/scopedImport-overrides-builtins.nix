@@ -1,0 +1,1 @@
+builtins.scopedImport { map = f: l: "mine"; } ../fixtures/scoped-outer.nix

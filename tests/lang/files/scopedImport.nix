@@ -1,0 +1,1 @@
+builtins.scopedImport { x = 1; y = 2; } ../fixtures/scoped.nix

@@ -1,0 +1,1 @@
+let __findFile = path: name: "looked for ${name}"; in <anything/at/all>

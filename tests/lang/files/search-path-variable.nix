@@ -1,0 +1,1 @@
+let __nixPath = [ { prefix = "mine"; path = ../fixtures; } ]; in baseNameOf <mine/text.txt>

@@ -1,0 +1,1 @@
+[ (builtins.toFile "name" "content") (builtins.toFile "name" "other") (builtins.toFile "empty" "") ]

@@ -1,1 +1,0 @@
-builtins.ceil 1.0e300
