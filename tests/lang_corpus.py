@@ -4,7 +4,7 @@ A case is `tests/lang/<topic>/<name>.nix`.  Beside it lies what it must evaluate
 
     <name>.exp      the exact stdout of `nix-instantiate --eval --strict`
     <name>.err      for a case that must fail: on the first line the stable code of the error, on the second a part of the
-                    message as CppNix words it
+                    message as CppNix words it (or nothing, where only the class counts)
     <name>.flags    more arguments, as a shell would split them; `!strict` leaves out `--strict`
     <name>.stderr   lines that stderr must contain (traces, warnings)
     <name>.source   where the expectation comes from, for what neither CppNix 2.8 nor 2.26 can tell
@@ -107,7 +107,7 @@ _CLASSES: tuple[tuple[str, str], ...] = (
     ("missing-argument", r"called without required argument '[^ ]*'"),
     ("unexpected-argument", r"called with unexpected argument '[^ ]*'"),
     ("missing-attribute", r"attribute '.*' missing"),
-    ("not-a-function", r"attempt to call something which is not a function but [a-z -]+"),
+    ("not-a-function", r"attempt to call something which is not a function but (an? )?[a-zA-Z -]*[a-zA-Z]"),
     ("infinite-recursion", r"infinite recursion encountered"),
     ("stack-overflow", r"stack overflow; max-call-depth exceeded"),
     ("division-by-zero", r"division by zero"),
@@ -117,14 +117,15 @@ _CLASSES: tuple[tuple[str, str], ...] = (
     ("search-path", r"file '[^']*' was not found in the Nix search path"),
     ("invalid-regex", r"invalid regular expression '.*'"),
     ("invalid-toml", r"while parsing TOML"),
-    ("invalid-json", r"parse error at line \d+|\[json\.exception|unexpected end of input"),
+    # The wording is that of CppNix's JSON library: only the class is kept.
+    ("invalid-json", r"(?=.*\[json\.exception)"),
     ("forbidden", r"experimental Nix feature '[^']*' is disabled"),
     ("string-context", r"not allowed to refer to a store path"),
     ("string-context", r"a string that refers to a store path cannot be appended to a path"),
     ("string-context", r"context of string '.*' must have exactly one element, but has \d+"),
     ("string-context", r"is not a derivation"),
     ("string-context", r"`addDrvOutputDependencies` can only act on derivations"),
-    ("string-context", r"[Cc]ontext key '.*' is not a store path"),
+    ("string-context", r"is not a store path"),
     ("string-context", r"[Tt]ried to add (all-outputs|derivation output) context of .*, which is not a derivation"),
     ("file-not-found", r"(does not exist|No such file or directory)"),
     ("invalid-derivation", r"required attribute '[a-z]+' missing"),
@@ -143,10 +144,16 @@ _CLASSES: tuple[tuple[str, str], ...] = (
     ("type-error", r"cannot (add|compare|coerce|convert|decode) .*?(?=:|$)"),
     ("type-error", r"'functionArgs' requires a function"),
     ("type-error", r"attempt to .* is not allowed"),
-    ("hash-mismatch", r"hash '.*' has wrong length"),
+    ("invalid-argument", r"hash '.*' has wrong length"),
+    ("string-context", r"files created by builtins.toFile may not reference derivations"),
+    ("invalid-json", r"unsigned json number \d+ outside of Nix integer range"),
+    ("invalid-derivation", r"invalid derivation name"),
+    ("invalid-argument", r"missing required 'path' attribute in the first argument to 'builtins.path'"),
+    ("invalid-argument", r"unsupported argument '.*' to 'builtins.path'"),
+    ("invalid-argument", r"unknown hash format '[^']*'"),
+    ("invalid-argument", r"hash '.*' should have type '[^']*'"),
     ("invalid-argument", r"unknown hash algorithm '.*?'"),
     ("invalid-argument", r"hash '.*' does not include a type.*"),
-    ("invalid-argument", r"hash '.*' should have type '.*' but got '.*'"),
     ("invalid-argument", r"cannot create list of size -?\d+"),
     ("invalid-argument", r"negative start position in 'substring'"),
     ("invalid-argument", r"arguments passed to builtins.replaceStrings have different lengths"),

@@ -1,1 +1,1 @@
-map dirOf [ /a/b /a / ]
+map dirOf [ /a/b /a ./. ] != [ ]
