@@ -8,26 +8,20 @@ Errors: a class of `nivalis.errors.FormatError` for bad bytes, `OSError` for fil
 named here.
 """
 
-from collections.abc import Callable, Sequence
-from os import PathLike
-from typing import Literal, Protocol, TypeAlias, final
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, final
 
 from typing_extensions import Buffer
+
+from nivalis._types import Filter, HashAlgo, HashFormat, Method, StrPath
 
 __version__: str
 
 # ---- formats ----
 
-HashAlgo: TypeAlias = Literal["md5", "sha1", "sha256", "sha512"]
-HashFormat: TypeAlias = Literal["base16", "nix32", "base32", "base64", "sri"]
-Method: TypeAlias = Literal["flat", "nar", "text"]
-FileType: TypeAlias = Literal["regular", "directory", "symlink", "unknown"]
-Filter: TypeAlias = Callable[[str, FileType], object]
-StrPath: TypeAlias = str | PathLike[str]
-
 # Outputs (name: path or None, method and hash type, base-16 hash), input derivations (path: output names), input sources,
 # platform, builder, arguments, environment.
-DerivationParts: TypeAlias = tuple[dict[str, tuple[str | None, str, str]], dict[str, list[str]], list[str], str, str, list[str], dict[str, str]]
+_DerivationParts: TypeAlias = tuple[dict[str, tuple[str | None, str, str]], dict[str, list[str]], list[str], str, str, list[str], dict[str, str]]
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
@@ -173,7 +167,7 @@ def scan_path(path: StrPath, candidates: Sequence[str], store_dir: str) -> tuple
     """Which of `candidates` occur in the NAR of `path`; the NAR's SHA-256 and size."""
 
 def scan_bytes(data: Buffer, candidates: Sequence[str], store_dir: str) -> list[str]: ...
-def parse_derivation(data: bytes, store_dir: str) -> DerivationParts:
+def parse_derivation(data: bytes, store_dir: str) -> _DerivationParts:
     """Read the bytes of a .drv file.  Raises DerivationError."""
 
 def unparse_derivation(

@@ -1,0 +1,140 @@
+"""Temporary roots: what this process uses must not be collected, by CppNix's protocol.
+
+A process keeps a file in `temproots/` with the store paths that it uses, each followed by a zero byte, and holds an exclusive
+`flock` on it for as long as it lives.  A collector reads all such files after it has taken `gc.lock` exclusively; a file whose
+lock it can get belongs to the dead, so it removes the file and writes a byte to it.  Whoever adds roots does so under a shared
+lock of `gc.lock`; where that cannot be had, a collector is at work, and must be told through the socket `gc-socket/socket`: a
+line with the path, answered by `1` when the path is safe.
+
+CppNix names the file by the process's number alone, and takes one that exists for stale.  Here a random part follows, which
+collectors ignore: two stores in one process, and processes with the same number in two namespaces, do not take each other's file.
+
+A root must be added *before* the path is looked for or written; what was valid earlier may be gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from nivalis.store.layout import StoreLayout
+
+# Unanswered lines must fit the socket's buffers, or both sides would wait for each other.
+_LINES_AT_ONCE = 64
+
+
+class TempRoots:
+    """The temporary roots of this process in one store.  Nothing is created before the first root."""
+
+    def __init__(self, layout: StoreLayout) -> None:
+        self._layout = layout
+        self._file: int | None = None
+        self._name = ""
+        self._owner = 0
+        self._gc_lock: int | None = None
+        self._socket: socket.socket | None = None
+        self._known: set[str] = set()
+        # Threads share the descriptors.
+        self._mutex = threading.RLock()
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Make `paths` roots until `close`.  Waits for no collector longer than the deletion of these very paths takes."""
+        with self._mutex:
+            if self._owner != os.getpid():
+                self._forget()
+            new = [path for path in dict.fromkeys(paths) if path not in self._known]
+            if not new:
+                return
+            file = self._open_file()
+            with self._hold_off_collector(new):
+                _write_all(file, b"".join(path.encode() + b"\0" for path in new))
+            self._known.update(new)
+
+    def close(self) -> None:
+        """Give the roots up."""
+        with self._mutex:
+            if self._file is not None and self._owner == os.getpid():
+                with suppress(OSError):
+                    os.unlink(self._name)
+            self._forget()
+
+    def _forget(self) -> None:
+        # After a fork these are the parent's: the file must stay, and the child needs one of its own.
+        for descriptor in (self._file, self._gc_lock):
+            if descriptor is not None:
+                os.close(descriptor)
+        if self._socket is not None:
+            self._socket.close()
+        self._file = self._gc_lock = self._socket = None
+        self._known = set()
+
+    def _open_file(self) -> int:
+        if self._file is not None:
+            return self._file
+        self._owner = os.getpid()
+        while True:
+            name = str(self._layout.temp_roots_dir / f"{self._owner}-{secrets.token_hex(4)}")
+            try:
+                descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                continue
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_size == 0:
+                self._file, self._name = descriptor, name
+                return descriptor
+            # A collector came between the creation and the lock, and removed the file.
+            os.close(descriptor)
+
+    @contextmanager
+    def _hold_off_collector(self, paths: list[str]) -> Iterator[None]:
+        if self._gc_lock is None:
+            self._gc_lock = os.open(self._layout.state_dir / "gc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while True:
+            try:
+                fcntl.flock(self._gc_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if self._tell_collector(paths):
+                    yield
+                    return
+                continue
+            try:
+                yield
+            finally:
+                fcntl.flock(self._gc_lock, fcntl.LOCK_UN)
+            return
+
+    def _tell_collector(self, paths: list[str]) -> bool:
+        """Whether a running collector knows all of `paths` now; if not, it has ended and everything must be tried again."""
+        try:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+                self._socket.connect(str(self._layout.state_dir / "gc-socket/socket"))
+            for start in range(0, len(paths), _LINES_AT_ONCE):
+                lines = paths[start : start + _LINES_AT_ONCE]
+                self._socket.sendall("".join(f"{path}\n" for path in lines).encode())
+                missing = len(lines)
+                while missing:
+                    answer = self._socket.recv(missing)
+                    if not answer:
+                        raise ConnectionResetError
+                    missing -= len(answer)
+            return True
+        except (ConnectionError, FileNotFoundError):
+            # It has ended, or has the lock but not yet the socket.
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+            time.sleep(0.05)
+            return False
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
