@@ -15,6 +15,7 @@ from typing_extensions import Buffer
 
 from nivalis._types import Filter, HashAlgo, HashFormat, Method, StrPath
 
+__all__: list[str]
 __version__: str
 
 # ---- formats ----

@@ -115,10 +115,12 @@ class StoreLayout:
         """Whether a logical path is below the store directory."""
         return path.startswith(self.store_dir + "/") and len(path) > len(self.store_dir) + 1
 
-    def make_folders(self) -> None:
-        """Create what is missing.  Raises StorePlaceError."""
+    def make_folders(self, build_users_group: str = "") -> None:
+        """Create what is missing.  As root, a group that exists is given the right to write to the store.  Raises StorePlaceError."""
         try:
             self._make_folders()
+            if build_users_group and os.geteuid() == 0:
+                self._share_with(build_users_group)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
@@ -141,14 +143,11 @@ class StoreLayout:
             _make_symlink(self.profiles_dir, self.roots_dir / "profiles")
         for folder in (self.profiles_dir / "per-user", self.roots_dir / "per-user"):
             _make(folder)
-        self._share_with_builders()
 
-    def _share_with_builders(self) -> None:
-        # With build users, who are in this group, the store is writable for them, each for its own entries.
-        if os.geteuid() != 0:
-            return
+    def _share_with(self, build_users_group: str) -> None:
+        # Build users make their own entries, and the sticky bit keeps them from one another's.
         try:
-            group = grp.getgrnam("nixbld").gr_gid
+            group = grp.getgrnam(build_users_group).gr_gid
         except KeyError:
             return
         status = self.real_store_dir.stat()

@@ -53,10 +53,13 @@ class Store:
         self.read_only = read_only
 
     @classmethod
-    def open(cls, layout: StoreLayout, *, read_only: bool = False) -> Store:
-        """Open the store, made anew where there is none.  Raises StorePlaceError and the errors of the database."""
+    def open(cls, layout: StoreLayout, *, read_only: bool = False, build_users_group: str = "nixbld") -> Store:
+        """Open the store, made anew where there is none.
+
+        The group of the build users, if there is one, may write to the store.  Raises StorePlaceError and the database's errors.
+        """
         if not read_only:
-            layout.make_folders()
+            layout.make_folders(build_users_group)
         database = Database.open(layout.database_dir, read_only=read_only)
         return cls(layout, database, TempRoots(layout), read_only=read_only)
 
