@@ -17,12 +17,16 @@ This module finds and describes cases, and names the class of an error that CppN
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "lang"
+FOLDER = Path(__file__).resolve().parent / "lang"
+
+# This project's own program: the one named in the environment, else that of the checkout's virtual environment.
+COMMAND = Path(os.environ.get("NIVALIS_NIX_INSTANTIATE") or FOLDER.parent.parent / ".venv/bin/nix-instantiate")
 
 # Set for every case, so that `getEnv` has something to read.
 ENVIRONMENT = {"NIVALIS_LANG_TEST": "a value", "NIVALIS_LANG_EMPTY": "", "NIX_PATH": "fixtures=fixtures:shadow=fixtures/shadow"}
@@ -50,11 +54,14 @@ class Case:
         return path.read_text() if path.exists() else None
 
     @property
+    def flags(self) -> list[str]:
+        return shlex.split(self._read(".flags") or "")
+
+    @property
     def arguments(self) -> list[str]:
         """Arguments of `nix-instantiate`, to be run in `FOLDER`."""
-        flags = shlex.split(self._read(".flags") or "")
-        strict = [] if "!strict" in flags else ["--strict"]
-        return ["--eval", *strict, *(flag for flag in flags if flag != "!strict"), self.name + ".nix"]
+        strict = [] if "!strict" in self.flags else ["--strict"]
+        return ["--eval", *strict, *(flag for flag in self.flags if flag != "!strict"), self.name + ".nix"]
 
     @property
     def expected(self) -> str | None:

@@ -1,7 +1,6 @@
 """Every case of the corpus, evaluated by this project's `nix-instantiate`.
 
-The command is the one named in NIVALIS_NIX_INSTANTIATE, else that of the checkout's virtual environment.  Cases share one
-store and one cache folder, both temporary: what one leaves behind must not change what another answers.
+Cases share one store and one cache folder, both temporary: what one leaves behind must not change what another answers.
 """
 
 from __future__ import annotations
@@ -14,9 +13,6 @@ from pathlib import Path
 import pytest
 
 import lang_corpus
-
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-COMMAND = Path(os.environ.get("NIVALIS_NIX_INSTANTIATE") or CHECKOUT / ".venv/bin/nix-instantiate")
 
 
 @dataclass(frozen=True)
@@ -31,8 +27,8 @@ class Answer:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store and a cache of its own."""
-    if not COMMAND.exists():
-        pytest.skip(f"no command {COMMAND}")
+    if not lang_corpus.COMMAND.exists():
+        pytest.skip(f"no command {lang_corpus.COMMAND}")
     return tmp_path_factory.mktemp("world")
 
 
@@ -42,7 +38,7 @@ def run_case(case: lang_corpus.Case, world: Path) -> Answer:
     environment |= lang_corpus.ENVIRONMENT
     environment |= {"HOME": str(world / "home"), "XDG_CACHE_HOME": str(world / "cache")}
     done = subprocess.run(
-        [COMMAND, "--store", str(world / "store"), *case.arguments],
+        [lang_corpus.COMMAND, "--store", str(world / "store"), *case.arguments],
         cwd=lang_corpus.FOLDER,
         env=environment,
         stdin=subprocess.DEVNULL,
