@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -105,6 +106,19 @@ def test_lock_has_what_pyproject_asks_for(checkout: Path) -> None:
 def test_cargo_lock_names_only_the_standard_registry(checkout: Path) -> None:
     packages = tomllib.loads((checkout / "Cargo.lock").read_text())["package"]
     assert {package["source"] for package in packages if "source" in package} <= {"registry+https://github.com/rust-lang/crates.io-index"}
+
+
+def test_locked_crates_build_with_the_oldest_rust_we_promise(checkout: Path) -> None:
+    command = ["cargo", "metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", f"{os.uname().machine}-unknown-linux-gnu"]
+    answer = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    promised = tomllib.loads((checkout / "Cargo.toml").read_text())["workspace"]["package"]["rust-version"]
+
+    def number(version: str) -> tuple[int, ...]:
+        return tuple(map(int, version.split(".")))[:2]
+
+    packages = json.loads(answer.stdout)["packages"]
+    assert [package["id"] for package in packages if package["rust_version"] and number(package["rust_version"]) > number(promised)] == []
 
 
 def test_one_version(checkout: Path) -> None:
