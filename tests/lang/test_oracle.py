@@ -41,12 +41,13 @@ def _answers(cppnix: oracle.Oracle, folder: Path) -> dict[str, oracle.Result]:
     plain = [case for case in cases if not case.flags]
     flagged = [case for case in cases if case.flags]
 
-    def run(arguments: Sequence[str]) -> oracle.Result:
-        options = {"store": folder, "cwd": lang_corpus.FOLDER, "env": lang_corpus.ENVIRONMENT}
+    def run(arguments: Sequence[str], store: Path | None = None) -> oracle.Result:
+        # Without a store given, each process makes its own: CppNix fails where two of them make one at once.
+        options = {"store": store, "cwd": lang_corpus.FOLDER, "env": lang_corpus.ENVIRONMENT}
         return cppnix.instantiate(["--show-trace", *arguments], **options)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        many = pool.submit(evaluate_all, run, [case.name + ".nix" for case in plain])
+        many = pool.submit(evaluate_all, lambda words: run(words, folder), [case.name + ".nix" for case in plain])
         single = pool.map(run, [case.arguments for case in flagged])
         names = [case.name for case in (*plain, *flagged)]
         return dict(zip(names, [*many.result(), *single], strict=True))
