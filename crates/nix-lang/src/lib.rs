@@ -5,6 +5,10 @@
 pub mod ast;
 pub mod data;
 pub mod error;
+mod lexer;
+pub mod parser;
+mod scope;
+pub mod show;
 pub mod source;
 pub mod symbol;
 pub mod value;
