@@ -15,7 +15,38 @@ from typing_extensions import Buffer
 
 from nivalis._types import Filter, HashAlgo, HashFormat, Method, StrPath
 
-__all__: list[str]
+__all__ = [
+    "Hash",
+    "NarInfo",
+    "__version__",
+    "base32_decode",
+    "base32_encode",
+    "check_store_path_name",
+    "copy_path",
+    "derivation_outputs",
+    "derivation_references",
+    "dump_nar",
+    "hash_bytes",
+    "hash_file",
+    "hash_nar",
+    "hash_nar_of_bytes",
+    "hash_placeholder",
+    "make_content_address",
+    "make_fixed_output_path",
+    "make_output_path",
+    "make_source_path",
+    "make_text_path",
+    "output_path_name",
+    "parse_content_address",
+    "parse_derivation",
+    "parse_store_path",
+    "restore_nar",
+    "scan_bytes",
+    "scan_path",
+    "split_store_path",
+    "unparse_derivation",
+]
+
 __version__: str
 
 # ---- formats ----

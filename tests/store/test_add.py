@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from nivalis import _native
 from nivalis.errors import InvalidPathError, StoreContentError, StoreReadOnlyError
 from nivalis.store import Derivation, Output, PathInfo, Source, Store, StoreLayout
+from nivalis.store.locks import lock_paths
 
 EXPRESSION = """
 let
@@ -155,6 +157,65 @@ def test_garbage_at_the_place_is_replaced(store: Store, nix) -> None:
     assert store.add_text("a", b"a") == path
     assert place.read_bytes() == b"a"
     verify(nix)
+
+
+@pytest.mark.parametrize("garbage", ["file", "folder"])
+def test_garbage_at_the_place_of_a_tree_is_replaced(store: Store, nix, tree: Path, garbage: str) -> None:
+    path = store.path_of(Source(str(tree), "tree"))
+    place = Path(store.real_path(path))
+    if garbage == "file":
+        place.write_text("garbage")
+    else:
+        (place / "sub").mkdir(parents=True)
+    assert store.add_path(tree) == path
+    verify(nix)
+
+
+def test_another_writer_of_the_same_text(store: Store, nix) -> None:
+    """CppNix asks before our registration, then deletes and writes in place; here it dies before it has written."""
+    path = _native.make_text_path("a", _native.hash_bytes("sha256", b"a"), [], store.store_dir)
+    place = Path(store.real_path(path))
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with lock_paths([str(place)]):
+            entered.set()
+            leave.wait(20)
+            place.unlink()
+            place.write_bytes(b"")
+
+    writer = threading.Thread(target=other)
+    writer.start()
+    assert entered.wait(20)
+    adder = threading.Thread(target=store.add_text, args=("a", b"a"))
+    adder.start()
+    with Store.open(store.layout) as observer:
+        deadline = time.monotonic() + 20
+        while not observer.is_valid(path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert adder.is_alive(), "it must wait for the other's lock"
+    leave.set()
+    adder.join(20)
+    writer.join(20)
+    assert place.read_bytes() == b"a" and not Path(f"{place}.lock").exists()
+    verify(nix)
+
+
+def test_many_writers_at_once(root: Path, nix, oracle, tree: Path, tmp_path: Path) -> None:
+    """CppNix and two of ours add the same objects at the same time."""
+    layout = StoreLayout.under(root)
+    with Store.open(layout) as store:
+        expression = 'builtins.genList (i: builtins.toFile "f${toString i}" (toString i)) 300'
+        worker = f"import sys; from nivalis.store import Store, StoreLayout; s = Store.open(StoreLayout.under({str(root)!r}))\n"
+        worker += f"for i in range(300): s.add_text(f'f{{i}}', str(i).encode())\ns.add_path({str(tree)!r})"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        ours = [subprocess.Popen([sys.executable, "-c", worker], env=environment) for _ in range(2)]
+        nix("nix-instantiate", "--eval", "--strict", "-E", expression)
+        nix("nix-store", "--add", str(tree))
+        assert [child.wait(60) for child in ours] == [0, 0]
+        assert len(store.database.all_valid()) == 301
+    verify(nix)
+    assert not [name for name in os.listdir(layout.real_store_dir) if name.endswith((".lock", ".tmp"))]
 
 
 def test_read_only(store: Store, tree: Path, root: Path) -> None:
