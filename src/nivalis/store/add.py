@@ -22,7 +22,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from nivalis.store.temproots import TempRoots
 _PORTION = 256
 
 # Makes names that no other process uses, in this process-number namespace or another.
-_process = secrets.token_hex(4)
+_process = os.urandom(4).hex()
 _counter = itertools.count()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def auto_name(link: Path) -> str:
 def replace_symlink(link: Path, target: str) -> None:
     """Make a symlink, in place of one that stands there: at no time is there none."""
     link.parent.mkdir(parents=True, exist_ok=True)
-    part = link.with_name(f"{link.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    part = link.with_name(f"{link.name}.tmp-{os.getpid()}-{os.urandom(4).hex()}")
     os.symlink(target, part)
     try:
         os.rename(part, link)

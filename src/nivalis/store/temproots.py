@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from nivalis.store.layout import StoreLayout
+
+if TYPE_CHECKING:
+    import socket
 
 # Unanswered lines must fit the socket's buffers, or both sides would wait for each other.
 _LINES_AT_ONCE = 64
@@ -79,7 +81,7 @@ class TempRoots:
             return self._file
         self._owner = os.getpid()
         while True:
-            name = str(self._layout.temp_roots_dir / f"{self._owner}-{secrets.token_hex(4)}")
+            name = str(self._layout.temp_roots_dir / f"{self._owner}-{os.urandom(4).hex()}")
             try:
                 descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             except FileExistsError:
@@ -111,6 +113,8 @@ class TempRoots:
 
     def _tell_collector(self, paths: list[str]) -> bool:
         """Whether a running collector knows all of `paths` now; if not, it has ended and everything must be tried again."""
+        import socket  # only where a collector runs
+
         try:
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
