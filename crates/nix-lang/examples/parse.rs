@@ -1,14 +1,17 @@
 //! Parses the files named on the command line, and shows each as `nix-instantiate --parse` does.
 //!
-//! `--quiet` shows nothing but errors: the parser's benchmark. `@list` reads names from the file `list`, one on a line. All files are parsed
+//! `--quiet` shows nothing but errors: the parser's benchmark. `--globals=file` names a file with the names of the globals, one on a line; without it
+//! every name is one. `@list` reads names from the file `list`, one on a line. All files are parsed
 //! into one arena and one table of symbols, as an evaluation does.
 
 use bumpalo::Bump;
 use nix_lang::parser::{parse, parse_to_show, ParseOptions};
 use nix_lang::show::show;
 use nix_lang::source::{Origin, SourceMap};
-use nix_lang::symbol::Symbols;
+use nix_lang::symbol::{Sym, Symbols};
 use nix_lang::value::Val;
+use std::collections::HashSet;
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,11 +25,16 @@ fn main() {
 
 fn run() -> bool {
     let mut quiet = false;
+    let mut globals = None;
     let mut files = Vec::new();
     for arg in std::env::args_os().skip(1) {
         let bytes = arg.into_vec();
         match &bytes[..] {
             b"--quiet" => quiet = true,
+            [b'-', b'-', b'g', b'l', b'o', b'b', b'a', b'l', b's', b'=', list @ ..] => {
+                let text = std::fs::read(std::ffi::OsStr::from_bytes(list)).expect("the list can be read");
+                globals = Some(text.split(|&c| c == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>());
+            }
             [b'@', list @ ..] => {
                 let text = std::fs::read(std::ffi::OsStr::from_bytes(list)).expect("the list can be read");
                 files.extend(text.split(|&c| c == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec));
@@ -37,6 +45,7 @@ fn run() -> bool {
     let arena = Bump::new();
     let mut symbols = Symbols::new(&arena);
     let mut sources = SourceMap::default();
+    let globals: Option<HashSet<Sym>> = globals.map(|names| names.iter().map(|name| symbols.intern(name)).collect());
     let home = std::env::var_os("HOME").map(|h| h.into_vec());
     let (mut failed, mut bytes, mut time) = (0, 0, Duration::ZERO);
     for name in &files {
@@ -61,8 +70,8 @@ fn run() -> bool {
             home: home.as_deref(),
             pipe_operators: true,
             // What a global is does not matter here.
-            global: &|_| Some(Val::NULL),
-            global_names: &Vec::new,
+            global: &|sym| globals.as_ref().is_none_or(|g| g.contains(&sym)).then_some(Val::NULL),
+            global_names: &|| globals.iter().flatten().copied().collect(),
             outer: &[],
         };
         let parser = if quiet { parse } else { parse_to_show };
@@ -70,7 +79,11 @@ fn run() -> bool {
         time += start.elapsed();
         bytes += text.len();
         match result {
-            Ok(expr) if !quiet => println!("{}", show(expr, &symbols)),
+            Ok(expr) if !quiet => {
+                let mut text = show(expr, &symbols);
+                text.push(b'\n');
+                std::io::stdout().write_all(&text).expect("the output can be written");
+            }
             Ok(_) => {}
             Err(e) => {
                 failed += 1;

@@ -433,13 +433,14 @@ impl<'a, 'p> Parser<'a, 'p> {
 
     #[cold]
     fn duplicate(&self, path: &[Sym], pos: Pos, before: Pos) -> Box<Error> {
-        let mut name = String::new();
+        let mut name = Vec::new();
         for (i, &sym) in path.iter().enumerate() {
             if i > 0 {
-                name.push('.');
+                name.push(b'.');
             }
             crate::show::write_name(&mut name, self.symbols.name(sym));
         }
+        let name = String::from_utf8_lossy(&name);
         let (line, column) = self.line_column(before.0 - self.options.base.0);
         let mut error = Error::new(Code::DuplicateAttribute, pos, format!("attribute '{name}' already defined at {line}:{column}"));
         error.trace.push(Frame { pos: before, text: format!("'{name}' is defined here first") });
