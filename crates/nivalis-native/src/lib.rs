@@ -10,7 +10,11 @@
 //! face of it is `_native.pyi`, written by hand and checked against the built module.
 
 mod errors;
+mod eval_errors;
 mod formats;
+mod lang;
+mod recording;
+mod world;
 
 use pyo3::prelude::*;
 
@@ -21,6 +25,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        super::formats::register(module)
+        super::formats::register(module)?;
+        super::lang::register(module)
     }
 }

@@ -24,9 +24,17 @@ pub enum Expr<'a> {
     /// A literal, or a global (a builtin) that no scope hides.
     Const(Val),
     /// A variable that is not bound yet. None are left after binding.
-    Name { sym: Sym, pos: Pos },
+    Name {
+        sym: Sym,
+        pos: Pos,
+    },
     /// The slot `index` of the environment `level` steps outward (0 is the innermost).
-    Local { level: u16, index: u32, sym: Sym, pos: Pos },
+    Local {
+        level: u16,
+        index: u32,
+        sym: Sym,
+        pos: Pos,
+    },
     /// A variable that only `with` can give.
     WithVar(&'a mut WithVar<'a>),
     Select(&'a mut Select<'a>),

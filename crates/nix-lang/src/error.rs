@@ -121,11 +121,7 @@ pub fn near_names<'n>(wanted: &[u8], names: impl Iterator<Item = &'n [u8]>) -> V
 pub fn did_you_mean<'n>(wanted: &[u8], names: impl Iterator<Item = &'n [u8]>) -> Option<String> {
     let near = near_names(wanted, names);
     let (last, rest) = near.split_last()?;
-    Some(if rest.is_empty() {
-        format!("did you mean `{last}`?")
-    } else {
-        format!("did you mean one of `{}` or `{last}`?", rest.join("`, `"))
-    })
+    Some(if rest.is_empty() { format!("did you mean `{last}`?") } else { format!("did you mean one of `{}` or `{last}`?", rest.join("`, `")) })
 }
 
 fn edit_distance(a: &[u8], b: &[u8]) -> usize {

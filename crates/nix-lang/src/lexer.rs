@@ -380,11 +380,8 @@ impl<'t> Lexer<'t> {
     fn number(&mut self, p: usize) -> (T, usize) {
         let e = self.digits(p);
         if is(self.at(e), PATH) || self.at(e) == b'/' {
-            // A URI starts with a letter, so only a path can be longer.
-            if p >= self.plain_until {
-                if let Some(path) = self.path(p) {
-                    return path;
-                }
+            if let Some(path) = self.path_or_uri(p, e) {
+                return path;
             }
         }
         if self.at(e) == b'.' {
@@ -417,17 +414,17 @@ impl<'t> Lexer<'t> {
         match self.at(q) {
             b'/' if is(after, PATH) || (after == b'$' && self.at(q + 2) == b'{') => return self.path(p),
             b':' if is(after, URI) => {
-                // A scheme has no underscore: one may still start behind the last.
-                match underscore {
-                    Some(at) => self.plain_until = at + 1,
-                    None if text[p].is_ascii_alphabetic() => {
-                        let mut end = q + 1;
-                        while end < text.len() && is(text[end], URI) {
-                            end += 1;
-                        }
-                        return Some((T::Uri, end));
+                // A scheme starts with a letter and has no underscore.
+                if let Some(at) = underscore {
+                    self.plain_until = at + 1;
+                } else if text[p].is_ascii_alphabetic() {
+                    let mut end = q + 1;
+                    while end < text.len() && is(text[end], URI) {
+                        end += 1;
                     }
-                    None => {}
+                    return Some((T::Uri, end));
+                } else {
+                    self.plain_until = p + text[p..q].iter().take_while(|c| !c.is_ascii_alphabetic()).count();
                 }
             }
             _ => self.plain_until = q,
@@ -436,15 +433,12 @@ impl<'t> Lexer<'t> {
     }
 
     /// The literal part of a path from `p`: up to its end or the first `${`.
-    fn path(&mut self, p: usize) -> Option<(T, usize)> {
+    fn path(&self, p: usize) -> Option<(T, usize)> {
         let mut q = p;
         while is(self.at(q), PATH) {
             q += 1;
         }
         if self.at(q) != b'/' {
-            if self.at(q) != b':' {
-                self.plain_until = self.plain_until.max(q);
-            }
             return None;
         }
         if is(self.at(q + 1), PATH) {
@@ -453,7 +447,6 @@ impl<'t> Lexer<'t> {
         if self.at(q + 1) == b'$' && self.at(q + 2) == b'{' {
             return Some((T::Path, q + 1));
         }
-        self.plain_until = self.plain_until.max(q);
         None
     }
 

@@ -3,8 +3,10 @@
 //! The crate knows no file, no store, no network and no Python: every effect goes through the trait [`world::World`].
 
 pub mod ast;
+pub mod builtins;
 pub mod data;
 pub mod error;
+pub mod eval;
 mod lexer;
 pub mod parser;
 mod scope;

@@ -24,6 +24,11 @@ use std::cell::Cell;
 /// How deep expressions may nest.
 pub const MAX_DEPTH: u32 = 10_000;
 
+/// A call with more arguments than this gets no more of them from around its parentheses.
+const MAX_MERGED_ARGS: usize = 64;
+
+const RECENT_NAMES: usize = 256;
+
 /// What the text is parsed for.
 pub struct ParseOptions<'o> {
     /// The position of the first byte.
@@ -174,6 +179,8 @@ pub(crate) struct Parser<'a, 'p> {
     last_end: u32,
     depth: u32,
     known: Known,
+    /// Names met lately, by a hash: their bytes as two words.
+    recent: Vec<((u64, u64), Sym)>,
     empty_set: Option<Val>,
     tails: Vec<Tail<'a>>,
     ops: Vec<PendingOp>,
@@ -218,6 +225,7 @@ impl<'a, 'p> Parser<'a, 'p> {
             last_end: 0,
             depth: 0,
             known,
+            recent: vec![((0, 0), Sym(0)); RECENT_NAMES],
             empty_set: None,
             tails: Vec::new(),
             ops: Vec::new(),
@@ -266,10 +274,25 @@ impl<'a, 'p> Parser<'a, 'p> {
         &self.text[self.tok.start as usize..self.tok.end as usize]
     }
 
+    /// The symbol of the current token. Names of up to 16 bytes, which most are, come from a small table if they were met lately.
     #[inline(always)]
     fn sym(&mut self) -> Sym {
-        let text = self.tok_text();
-        self.symbols.intern(text)
+        let (start, end) = (self.tok.start as usize, self.tok.end as usize);
+        let len = end - start;
+        let word = |at: usize| self.text.get(at..at + 8).map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default()));
+        if let (1..=16, Some(low), Some(high)) = (len, word(start), word(start + 8)) {
+            // Names have no zero bytes, so these two words tell them apart.
+            let name = if len > 8 { (low, high & (!0 >> (128 - 8 * len))) } else { (low & (!0 >> (64 - 8 * len)), 0) };
+            let hash = (name.0 ^ name.1.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let slot = (hash >> 32) as usize % RECENT_NAMES;
+            if self.recent[slot].0 == name {
+                return self.recent[slot].1;
+            }
+            let sym = self.symbols.intern(&self.text[start..end]);
+            self.recent[slot] = (name, sym);
+            return sym;
+        }
+        self.symbols.intern(&self.text[start..end])
     }
 
     #[inline(always)]
@@ -464,6 +487,10 @@ impl<'a, 'p> Parser<'a, 'p> {
     fn make_call(&mut self, pos: Pos, function: Expr<'a>, base: usize) -> Expr<'a> {
         let arena = self.arena;
         if let Expr::Call(inner) = function {
+            if inner.args.len() > MAX_MERGED_ARGS {
+                let args = arena.alloc_slice_fill_iter(self.exprs.drain(base..));
+                return Expr::Call(arena.alloc(Call { pos, function: Expr::Call(inner), args }));
+            }
             let old = inner.args.iter_mut().map(take).collect::<Vec<_>>();
             let args = arena.alloc_slice_fill_iter(Chain(old.into_iter(), self.exprs.drain(base..)));
             return Expr::Call(arena.alloc(Call { pos: inner.pos, function: take(&mut inner.function), args }));

@@ -80,7 +80,12 @@ pub(crate) fn bind<'a>(arena: &'a Bump, symbols: &Symbols<'a>, options: &ParseOp
             binder.push(sym, slot);
         }
     }
-    let result = binder.expr(expr);
+    let mut result = binder.expr(expr);
+    if let Err(e) = &mut result {
+        if e.pos == Pos::NONE {
+            e.pos = options.base;
+        }
+    }
     binder.leave(Mark { bindings: 1, depth: 0, withs: 0 });
     IN_FORCE.set(binder.in_force);
     result
@@ -186,10 +191,11 @@ impl<'a> Binder<'a, '_> {
                 }
                 Expr::Call(e) => {
                     self.expr(&mut e.function)?;
-                    for arg in e.args.iter_mut() {
+                    let Some((last, args)) = e.args.split_last_mut() else { break };
+                    for arg in args {
                         self.expr(arg)?;
                     }
-                    break;
+                    cur = last;
                 }
                 Expr::Let(e) => {
                     self.enter(e.names.first().map_or(Pos::NONE, |n| n.1))?;

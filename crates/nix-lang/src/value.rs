@@ -204,6 +204,9 @@ impl Val {
     }
     /// The lazy application of a function to arguments.
     pub fn apply_thunk(arena: &Bump, function: Val, args: &[Val]) -> Val {
+        if let ([arg], TAG_LAMBDA) = (args, function.tag()) {
+            return Val::from_ptr(arena.alloc([function.word(), arg.word()]), TAG_THUNK);
+        }
         // SAFETY: as in `prim_op_app`.
         unsafe {
             let app = alloc_words(arena, 2 + args.len());
@@ -532,7 +535,7 @@ impl PrimOpApp {
 
 // ---------------------------------------------------------------- thunks
 
-/// A thunk's cell: `[expr] [env]`, `[application | 2] [_]`, `[1] [value]` or `[3] [_]` (being computed).
+/// A thunk's cell: `[expr] [env]`, `[lambda | 6] [argument]`, `[application | 2] [_]`, `[1] [value]` or `[3] [_]` (being computed).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ThunkRef(NonNull<u64>);
 
@@ -545,6 +548,7 @@ pub enum ThunkState {
     Busy,
     Expr(&'static Expr<'static>, EnvRef),
     Apply(Val, &'static [Val]),
+    Call(LambdaRef, Val),
 }
 
 /// What a thunk was before it was marked busy, to put it back after an error.
@@ -569,8 +573,21 @@ impl ThunkRef {
                     let app = (a & !TAG_MASK) as *const u64;
                     ThunkState::Apply(Val::from_word(*app), std::slice::from_raw_parts(app.add(2) as *const Val, *app.add(1) as usize))
                 }
+                TAG_LAMBDA => ThunkState::Call(LambdaRef(Val::from_word(a).non_null()), Val::from_word(b)),
                 _ => ThunkState::Busy,
             }
+        }
+    }
+    /// A thunk that somebody else is computing and will finish.
+    pub fn busy(arena: &Bump) -> ThunkRef {
+        ThunkRef(NonNull::from(arena.alloc([THUNK_BUSY, 0])).cast())
+    }
+    /// Makes the cell compute `expr` in `env` (again).
+    pub fn reset(self, expr: *const Expr<'static>, env: EnvRef) {
+        // SAFETY: a thunk has two words.
+        unsafe {
+            *self.0.as_ptr() = expr as u64;
+            *self.0.as_ptr().add(1) = env.0 as u64;
         }
     }
     #[inline(always)]
@@ -627,7 +644,14 @@ impl Shape {
         let syms = arena.alloc_slice_fill_iter(names.clone().map(|n| n.0));
         let positions = arena.alloc_slice_fill_iter(names.map(|n| n.1));
         debug_assert!(syms.windows(2).all(|w| w[0] < w[1]));
-        arena.alloc(Shape { len: syms.len() as u32, stable, rec, syms: syms.as_ptr(), positions: positions.as_ptr(), order: Cell::new(std::ptr::null()) })
+        arena.alloc(Shape {
+            len: syms.len() as u32,
+            stable,
+            rec,
+            syms: syms.as_ptr(),
+            positions: positions.as_ptr(),
+            order: Cell::new(std::ptr::null()),
+        })
     }
     #[inline(always)]
     pub fn len(&self) -> usize {

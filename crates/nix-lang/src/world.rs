@@ -6,7 +6,7 @@
 
 use crate::error::Code;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum FileType {
     Regular,
     Directory,
@@ -41,8 +41,8 @@ impl WorldError {
 
 pub type WorldResult<T> = Result<T, WorldError>;
 
-/// A question that the evaluator answers while a tree is added: is this path (absolute) of this type to be kept?
-pub type Filter<'f> = &'f mut dyn FnMut(&[u8], FileType) -> Result<bool, ()>;
+/// The paths below (not including) a folder that are to be kept when it is added; all others are left out.
+pub type Kept = std::collections::HashSet<Vec<u8>>;
 
 /// How a path's content is hashed when it is added to the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,28 +76,37 @@ pub trait World {
     fn read_dir(&mut self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileType)>>;
     /// Type of what is at the path itself (symlinks are not followed); none if there is nothing.
     fn file_type(&mut self, path: &[u8]) -> WorldResult<Option<FileType>>;
-    /// The path with every symlink resolved.
-    fn resolve(&mut self, path: &[u8]) -> WorldResult<Vec<u8>>;
+    /// What the symlink at the path says.
+    fn read_link(&mut self, path: &[u8]) -> WorldResult<Vec<u8>>;
+    /// Whether there is something at the path, symlinks followed.
+    fn exists(&mut self, path: &[u8]) -> WorldResult<bool>;
     fn env_var(&mut self, name: &[u8]) -> Option<Vec<u8>>;
     /// Seconds since 1970.
     fn current_time(&mut self) -> i64;
     /// The place of a search path's entry: a path as it is, a URL (`https:`, `channel:`) fetched. None if there is nothing.
     fn search_entry(&mut self, entry: &[u8]) -> WorldResult<Option<Vec<u8>>>;
 
-    /// Adds a file or tree to the store and gives the store path. `Err` of the filter ends it: the evaluator holds the reason, and
-    /// the code of the error is `Code::Internal`. With `expected`, the store path is the one that this SHA-256 gives, and another content is an error.
-    fn add_path(&mut self, path: &[u8], name: &[u8], method: AddMethod, filter: Option<Filter>, expected: Option<&[u8; 32]>) -> WorldResult<Vec<u8>>;
+    /// Adds a file or tree, or what is `kept` of it, to the store and gives the store path. With `expected`, that is the SHA-256 which the
+    /// content must have.
+    fn add_path(&mut self, path: &[u8], name: &[u8], method: AddMethod, kept: Option<&Kept>, expected: Option<&[u8; 32]>) -> WorldResult<Vec<u8>>;
     /// Adds a text file whose store path is already known.
     fn add_text(&mut self, store_path: &[u8], text: &[u8], references: &[&[u8]]) -> WorldResult<()>;
     /// Adds a `.drv` file whose store path is already known. `references` are sorted.
     fn add_derivation(&mut self, store_path: &[u8], aterm: &[u8], references: &[&[u8]]) -> WorldResult<()>;
     /// The content of a `.drv` file of the store.
     fn read_derivation(&mut self, store_path: &[u8]) -> WorldResult<Vec<u8>>;
+    /// What a valid store path refers to (itself, perhaps, included).
+    fn references(&mut self, store_path: &[u8]) -> WorldResult<Vec<Vec<u8>>>;
+    /// A store path and all that it refers to, directly or not.
+    fn closure(&mut self, store_path: &[u8]) -> WorldResult<Vec<Vec<u8>>>;
     /// Makes sure that a store path is valid (substituted if need be).
     fn ensure_path(&mut self, store_path: &[u8]) -> WorldResult<()>;
     /// Builds outputs of derivations, each `(drv path, output name)`.
     fn realise(&mut self, wanted: &[(&[u8], &[u8])]) -> WorldResult<()>;
     fn fetch(&mut self, request: &FetchRequest) -> WorldResult<Fetched>;
+
+    /// Makes all that was added really be in the store.
+    fn flush(&mut self) -> WorldResult<()>;
 
     /// A line of `builtins.trace`.
     fn trace(&mut self, message: &[u8]);

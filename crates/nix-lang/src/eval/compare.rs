@@ -1,0 +1,186 @@
+//! Equality, order and arithmetic.
+
+use super::*;
+use crate::ast::BinOp;
+use std::cmp::Ordering;
+
+impl Evaluator {
+    /// `a == b`. Functions are never equal; derivations are compared by their `outPath`; of equal pointers no content is looked at.
+    pub fn equal(&mut self, a: Val, b: Val, pos: Pos) -> R<bool> {
+        self.check_stack(pos)?;
+        let a = self.force(a)?;
+        let b = self.force(b)?;
+        match (a.kind(), b.kind()) {
+            (Kind::Int(x), Kind::Int(y)) => Ok(x == y),
+            (Kind::Int(x), Kind::Float(y)) => Ok(x as f64 == y),
+            (Kind::Float(x), Kind::Int(y)) => Ok(x == y as f64),
+            (Kind::Float(x), Kind::Float(y)) => Ok(x == y),
+            (Kind::Bool(x), Kind::Bool(y)) => Ok(x == y),
+            (Kind::Null, Kind::Null) => Ok(true),
+            (Kind::String(x), Kind::String(y)) | (Kind::Path(x), Kind::Path(y)) => Ok(x == y || x.bytes() == y.bytes()),
+            (Kind::List(x), Kind::List(y)) => {
+                if x == y {
+                    return Ok(true);
+                }
+                if x.len() != y.len() {
+                    return Ok(false);
+                }
+                for (s, t) in x.slots().iter().zip(y.slots()) {
+                    if s.get() == t.get() {
+                        continue;
+                    }
+                    let (u, v) = (self.force_slot(s, EnvRef::NULL)?, self.force_slot(t, EnvRef::NULL)?);
+                    if !self.equal(u, v, pos)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (Kind::Attrs(x), Kind::Attrs(y)) => {
+                if x == y {
+                    return Ok(true);
+                }
+                if self.is_derivation(x)? && self.is_derivation(y)? {
+                    if let (Some(u), Some(v)) = (self.attr_lazy(x, self.known.out_path), self.attr_lazy(y, self.known.out_path)) {
+                        return self.equal(u, v, pos);
+                    }
+                }
+                if x.len() != y.len() {
+                    return Ok(false);
+                }
+                let (x, y) = (self.flatten(x), self.flatten(y));
+                if !std::ptr::eq(x.shape(), y.shape()) && x.shape().syms() != y.shape().syms() {
+                    return Ok(false);
+                }
+                for i in 0..x.shape().len() as u32 {
+                    let (u, v) = (self.lazy_attr(x, i), self.lazy_attr(y, i));
+                    if u != v && !self.equal(u, v, pos)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (Kind::External(x), Kind::External(y)) => Ok(x == y),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the set says `type = "derivation"`.
+    pub fn is_derivation(&mut self, attrs: AttrsRef) -> R<bool> {
+        Ok(match self.attr(attrs, self.known.type_)? {
+            Some(v) => v.as_str().is_some_and(|s| s.bytes() == b"derivation"),
+            None => false,
+        })
+    }
+
+    /// `a < b`
+    pub fn less_than(&mut self, a: Val, b: Val, pos: Pos) -> R<bool> {
+        Ok(self.compare(a, b, pos)? == Some(Ordering::Less))
+    }
+
+    /// The order of two values; none where a NaN has none.
+    pub fn compare(&mut self, a: Val, b: Val, pos: Pos) -> R<Option<Ordering>> {
+        self.check_stack(pos)?;
+        let a = self.force(a)?;
+        let b = self.force(b)?;
+        Ok(match (a.kind(), b.kind()) {
+            (Kind::Int(x), Kind::Int(y)) => Some(x.cmp(&y)),
+            (Kind::Int(x), Kind::Float(y)) => (x as f64).partial_cmp(&y),
+            (Kind::Float(x), Kind::Int(y)) => x.partial_cmp(&(y as f64)),
+            (Kind::Float(x), Kind::Float(y)) => x.partial_cmp(&y),
+            (Kind::String(x), Kind::String(y)) => Some(x.bytes().cmp(y.bytes())),
+            (Kind::Path(x), Kind::Path(y)) => Some(x.bytes().split(|&c| c == b'/').cmp(y.bytes().split(|&c| c == b'/'))),
+            (Kind::List(x), Kind::List(y)) => {
+                for (s, t) in x.slots().iter().zip(y.slots()) {
+                    let (u, v) = (self.force_slot(s, EnvRef::NULL)?, self.force_slot(t, EnvRef::NULL)?);
+                    if !self.equal(u, v, pos)? {
+                        return self.compare(u, v, pos);
+                    }
+                }
+                Some(x.len().cmp(&y.len()))
+            }
+            _ => return Err(self.cannot_compare(a, b, pos)),
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cannot_compare(&mut self, a: Val, b: Val, pos: Pos) -> Thrown {
+        let (s, t) = (self.show_type(a), self.show_type(b));
+        let message = if s == t {
+            format!("cannot compare {s} with {t}; values of that type are incomparable")
+        } else {
+            format!("cannot compare {s} with {t}")
+        };
+        self.throw(Code::Type, pos, message)
+    }
+
+    pub(crate) fn arithmetic(&mut self, op: BinOp, a: Val, b: Val, pos: Pos) -> R<Val> {
+        if let (Some(x), Some(y)) = (a.as_int(), b.as_int()) {
+            let (result, sign) = match op {
+                BinOp::Plus => (x.checked_add(y), '+'),
+                BinOp::Sub => (x.checked_sub(y), '-'),
+                BinOp::Mul => (x.checked_mul(y), '*'),
+                _ => {
+                    if y == 0 {
+                        return Err(self.throw(Code::DivisionByZero, pos, "division by zero"));
+                    }
+                    (x.checked_div(y), '/')
+                }
+            };
+            return match result {
+                Some(n) => Ok(self.int(n)),
+                None => {
+                    let what = match op {
+                        BinOp::Plus => "adding",
+                        BinOp::Sub => "subtracting",
+                        BinOp::Mul => "multiplying",
+                        _ => "dividing",
+                    };
+                    Err(self.throw(Code::IntegerOverflow, pos, format!("integer overflow in {what} {x} {sign} {y}")))
+                }
+            };
+        }
+        let (x, y) = (self.number(a, pos)?, self.number(b, pos)?);
+        let result = match op {
+            BinOp::Plus => x + y,
+            BinOp::Sub => x - y,
+            BinOp::Mul => x * y,
+            _ => {
+                if y == 0.0 {
+                    return Err(self.throw(Code::DivisionByZero, pos, "division by zero"));
+                }
+                x / y
+            }
+        };
+        Ok(self.float(result))
+    }
+
+    pub(crate) fn number(&mut self, v: Val, pos: Pos) -> R<f64> {
+        match v.kind() {
+            Kind::Int(n) => Ok(n as f64),
+            Kind::Float(x) => Ok(x),
+            _ => Err(self.type_error(pos, "a number", v)),
+        }
+    }
+
+    pub(crate) fn concat_lists(&mut self, lists: &[ListRef]) -> Val {
+        let len: usize = lists.iter().map(|l| l.len()).sum();
+        let mut full = lists.iter().filter(|l| !l.is_empty());
+        if let (Some(&only), None) = (full.next(), full.next()) {
+            return Val::list(only);
+        }
+        if len == 0 {
+            return self.empty_list;
+        }
+        let out = ListRef::alloc(self.arena, len);
+        let mut at = 0;
+        for list in lists {
+            for slot in list.slots() {
+                out.set(at, slot.get());
+                at += 1;
+            }
+        }
+        Val::list(out)
+    }
+}

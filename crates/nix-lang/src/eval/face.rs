@@ -1,0 +1,86 @@
+//! What a program that embeds the evaluator asks of values.
+
+use super::*;
+use crate::show;
+
+impl Evaluator {
+    pub fn builtins(&self) -> Val {
+        self.builtins_set
+    }
+
+    /// Evaluates a text with the attributes of a set in scope.
+    pub fn eval_text_in(&mut self, text: &[u8], origin: Origin, base_dir: &[u8], scope: Val) -> R<Val> {
+        let attrs = self.expect_attrs(scope, Pos::NONE)?;
+        let (names, env) = self.scope_of(attrs);
+        let expr = self.parse(origin, text, base_dir, &[&names])?;
+        self.eval(expr, env)
+    }
+
+    /// An environment that holds the attributes of a set, and the slot of each name.
+    pub(crate) fn scope_of(&mut self, attrs: AttrsRef) -> (Vec<(Sym, u32)>, EnvRef) {
+        let flat = self.flatten(attrs);
+        let syms = flat.shape().syms();
+        let env = EnvRef::alloc(self.arena, EnvRef::NULL, syms.len());
+        for i in 0..syms.len() {
+            let v = self.lazy_attr(flat, i as u32);
+            env.set(i, v);
+        }
+        (syms.iter().enumerate().map(|(i, &s)| (s, i as u32)).collect(), env)
+    }
+
+    /// The parsed text as `nix-instantiate --parse` prints it.
+    pub fn show_parsed(&mut self, text: &[u8], origin: Origin, base_dir: &[u8]) -> R<Vec<u8>> {
+        let expr = self.parse_to_show(origin, text, base_dir)?;
+        Ok(show::show(expr, &self.symbols))
+    }
+
+    /// A forced set's names in alphabetical order; none for any other value.
+    pub fn attr_names(&mut self, v: Val) -> Option<Vec<&'static [u8]>> {
+        let flat = self.flatten(v.as_attrs()?);
+        Some(self.alphabetical(flat).iter().map(|&i| self.symbols.name(flat.shape().syms()[i as usize])).collect())
+    }
+
+    /// A forced set's names and values in alphabetical order; none for any other value.
+    pub fn attr_items(&mut self, v: Val) -> Option<Vec<(&'static [u8], Val)>> {
+        let flat = self.flatten(v.as_attrs()?);
+        let order = self.alphabetical(flat);
+        Some(order.iter().map(|&i| (self.symbols.name(flat.shape().syms()[i as usize]), self.lazy_attr(flat, i))).collect())
+    }
+
+    /// A string's context, each element as CppNix writes it.
+    pub fn context_texts(&self, v: Val) -> Vec<String> {
+        let Some(context) = v.as_str().and_then(Str::context) else { return Vec::new() };
+        let dir = &self.settings.store_dir;
+        let text = |id: &u32| match self.contexts.elem(*id) {
+            ContextElem::Path(p) => p.to_absolute(dir),
+            ContextElem::DrvDeep(p) => format!("={}", p.to_absolute(dir)),
+            ContextElem::Output { drv, output } => format!("!{output}!{}", drv.to_absolute(dir)),
+        };
+        context.ids().iter().map(text).collect()
+    }
+
+    /// `toString v`
+    pub fn to_text(&mut self, v: Val) -> R<Str> {
+        self.coerce_to_string(v, Coerce::TO_STRING, Pos::NONE)
+    }
+
+    /// The value as JSON.
+    pub fn to_json(&mut self, v: Val) -> R<Vec<u8>> {
+        let mut out = StrBuf::new(self);
+        let result = builtins::write_json(self, v, &mut out, true, Pos::NONE);
+        let text = out.bytes.clone();
+        out.discard(self);
+        result.map(|()| text)
+    }
+
+    /// Name, arguments and documentation of a builtin.
+    pub fn builtin_doc(&self, v: Val) -> Option<(&'static str, Vec<&'static str>, &'static str)> {
+        let id = match v.kind() {
+            Kind::PrimOp(id) => id,
+            Kind::PrimOpApp(app) => app.id(),
+            _ => return None,
+        };
+        let row = self.state.row(id);
+        Some((row.name, row.args.to_vec(), row.doc))
+    }
+}

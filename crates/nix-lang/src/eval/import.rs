@@ -1,0 +1,167 @@
+//! Files and texts: parsing, `import`, search paths.
+
+use super::*;
+use crate::data::path;
+use crate::error::did_you_mean;
+use crate::parser::{self, ParseOptions};
+use crate::world::FileType;
+
+type Parse = fn(&'static Bump, &mut Symbols<'static>, &[u8], &ParseOptions) -> Result<&'static Expr<'static>, Box<Error>>;
+
+impl Evaluator {
+    /// Parses a text. Relative paths in it start from `base_dir`; `outer` are scopes around it, innermost last.
+    pub fn parse(&mut self, origin: Origin, text: &[u8], base_dir: &[u8], outer: &[&[(Sym, u32)]]) -> R<&'static Expr<'static>> {
+        self.parse_by(parser::parse, origin, text, base_dir, outer)
+    }
+
+    /// Parses a text for `show`; the tree is not fit for evaluation.
+    pub(crate) fn parse_to_show(&mut self, origin: Origin, text: &[u8], base_dir: &[u8]) -> R<&'static Expr<'static>> {
+        self.parse_by(parser::parse_to_show, origin, text, base_dir, &[])
+    }
+
+    fn parse_by(&mut self, parse: Parse, origin: Origin, text: &[u8], base_dir: &[u8], outer: &[&[(Sym, u32)]]) -> R<&'static Expr<'static>> {
+        let Some(base) = self.sources.add(origin.clone(), text) else {
+            return Err(self.throw(Code::OutOfBounds, Pos::NONE, "more than 4 GiB of sources were loaded"));
+        };
+        if !matches!(origin, Origin::File(_)) {
+            self.file_texts.insert(base.0, text.to_vec());
+        }
+        let globals = &self.globals;
+        let options = ParseOptions {
+            base,
+            base_dir,
+            home: self.settings.home.as_deref(),
+            pipe_operators: self.settings.pipe_operators,
+            global: &|sym| globals.get(&sym).copied(),
+            global_names: &|| globals.keys().copied().collect(),
+            outer,
+        };
+        match parse(self.arena, &mut self.symbols, text, &options) {
+            Ok(expr) => Ok(expr),
+            Err(e) => Err(self.raise(e)),
+        }
+    }
+
+    /// Evaluates a text of its own (`-E`, the repl).
+    pub fn eval_text(&mut self, text: &[u8], origin: Origin, base_dir: &[u8]) -> R<Val> {
+        let expr = self.parse(origin, text, base_dir, &[])?;
+        self.eval(expr, EnvRef::NULL)
+    }
+
+    /// The file that `import path` reads: symlinks followed, a folder's `default.nix`.
+    pub(crate) fn resolve_import(&mut self, file: &[u8], pos: Pos) -> R<Vec<u8>> {
+        let mut current = file.to_vec();
+        // Only the last component's links matter for where relative paths start from.
+        for _ in 0..=64 {
+            match self.world.file_type(&current) {
+                Ok(Some(FileType::Symlink)) => match self.world.read_link(&current) {
+                    Ok(target) => {
+                        current = if target.first() == Some(&b'/') {
+                            path::canonicalise(&target)
+                        } else {
+                            let mut joined = path::dir_of_path(&current).to_vec();
+                            joined.push(b'/');
+                            joined.extend_from_slice(&target);
+                            path::canonicalise(&joined)
+                        };
+                    }
+                    Err(e) => return Err(self.throw_world(e, pos)),
+                },
+                Ok(Some(FileType::Directory)) => {
+                    current.extend_from_slice(if current == b"/" { b"default.nix" } else { b"/default.nix" });
+                    return Ok(current);
+                }
+                Ok(_) => return Ok(current),
+                Err(e) => return Err(self.throw_world(e, pos)),
+            }
+        }
+        let shown = String::from_utf8_lossy(file).into_owned();
+        Err(self.throw(Code::Io, pos, format!("too many symbolic links: {shown}")))
+    }
+
+    /// `import path`; a file is evaluated once.
+    pub fn eval_file(&mut self, file: &[u8], pos: Pos) -> R<Val> {
+        if let Some(&known) = self.files.get(file) {
+            return self.force(known);
+        }
+        if let Some(text) = builtins::embedded_file(file) {
+            let v = self.eval_text(text, Origin::String(text.into()), b"/")?;
+            self.files.insert(file.to_vec(), v);
+            return Ok(v);
+        }
+        let resolved = self.resolve_import(file, pos)?;
+        if let Some(&known) = self.files.get(&resolved) {
+            self.files.insert(file.to_vec(), known);
+            return self.force(known);
+        }
+        let expr = self.parse_file(&resolved, &[], pos)?;
+        let v = match self.eval(expr, EnvRef::NULL) {
+            Ok(v) => v,
+            Err(t) => {
+                self.frame(pos, |_| format!("while evaluating the file '{}'", String::from_utf8_lossy(&resolved)));
+                return Err(t);
+            }
+        };
+        self.files.insert(resolved, v);
+        self.files.insert(file.to_vec(), v);
+        Ok(v)
+    }
+
+    /// Parses a file that `resolve_import` gave.
+    pub fn parse_file(&mut self, resolved: &[u8], outer: &[&[(Sym, u32)]], pos: Pos) -> R<&'static Expr<'static>> {
+        let text = match self.world.read_file(resolved) {
+            Ok(text) => text,
+            Err(e) => return Err(self.throw_world(e, pos)),
+        };
+        let dir = path::dir_of_path(resolved).to_vec();
+        self.parse(Origin::File(resolved.into()), &text, &dir, outer)
+    }
+
+    /// Forgets all files, so that a changed one is read again (the repl's `:r`).
+    pub fn forget_files(&mut self) {
+        self.files.clear();
+    }
+
+    /// What `<name>` finds among entries of `(prefix, path)`.
+    pub fn find_file(&mut self, entries: &[(Vec<u8>, Vec<u8>)], name: &[u8], pos: Pos) -> R<Vec<u8>> {
+        for (prefix, place) in entries {
+            let rest = if prefix.is_empty() {
+                name
+            } else if name == prefix.as_slice() {
+                b""
+            } else if name.starts_with(prefix) && name.get(prefix.len()) == Some(&b'/') {
+                &name[prefix.len() + 1..]
+            } else {
+                continue;
+            };
+            let base = match self.world.search_entry(place) {
+                Ok(Some(base)) => base,
+                Ok(None) => continue,
+                Err(e) => return Err(self.throw_world(e, pos)),
+            };
+            let mut found = base;
+            if !rest.is_empty() {
+                found.push(b'/');
+                found.extend_from_slice(rest);
+            }
+            let found = path::canonicalise(&found);
+            match self.world.exists(&found) {
+                Ok(true) => return Ok(found),
+                Ok(false) => {}
+                Err(e) => return Err(self.throw_world(e, pos)),
+            }
+        }
+        if let Some(rest) = name.strip_prefix(b"nix/") {
+            let embedded = [builtins::EMBEDDED_DIR, rest].concat();
+            if builtins::embedded_file(&embedded).is_some() {
+                return Ok(embedded);
+            }
+        }
+        let shown = String::from_utf8_lossy(name).into_owned();
+        let mut e = Error::new(Code::SearchPath, pos, format!("file '{shown}' was not found in the Nix search path"));
+        let first = name.split(|&c| c == b'/').next().unwrap_or(name);
+        e.hint = did_you_mean(first, entries.iter().map(|(p, _)| p.as_slice()).filter(|p| *p != first))
+            .or_else(|| Some(format!("add it by `-I {shown}=PATH` or NIX_PATH")));
+        Err(self.raise(e))
+    }
+}
