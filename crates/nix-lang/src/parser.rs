@@ -518,20 +518,15 @@ impl<'a, 'p> Parser<'a, 'p> {
                 pos = self.pos();
             }
             let mut operand = self.application(first.take(), pos)?;
-            let mut after_has_attr = false;
             loop {
                 let kind = self.tok.kind;
                 if kind == T::Question {
-                    if after_has_attr {
-                        return Err(self.not_associative("?"));
-                    }
                     operand = self.reduce(operand, ops, PREC_HAS_ATTR, Assoc::None)?;
                     self.advance();
                     let base = self.path.len();
                     self.attr_path()?;
                     let path = self.arena.alloc_slice_fill_iter(self.path.drain(base..));
                     operand = Expr::HasAttr(self.arena.alloc(HasAttr { pos, set: operand, path }));
-                    after_has_attr = true;
                     continue;
                 }
                 let Some((op, prec, assoc)) = infix(kind) else {
