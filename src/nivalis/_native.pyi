@@ -8,24 +8,29 @@ Errors: a class of `nivalis.errors.FormatError` for bad bytes, `OSError` for fil
 named here.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias, final
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, final
 
 from typing_extensions import Buffer
 
 from nivalis._types import Filter, HashAlgo, HashFormat, Method, StrPath
 
 __all__ = [
+    "NIX_VERSION",
+    "Evaluator",
     "Hash",
     "NarInfo",
+    "Value",
     "__version__",
     "base32_decode",
     "base32_encode",
+    "builtin_docs",
     "check_store_path_name",
     "copy_path",
     "derivation_outputs",
     "derivation_references",
     "dump_nar",
+    "error_codes",
     "hash_bytes",
     "hash_file",
     "hash_nar",
@@ -219,3 +224,134 @@ def derivation_outputs(data: bytes, store_dir: str) -> list[tuple[str, str]]:
 
 def derivation_references(data: bytes, store_dir: str) -> list[str]:
     """The input derivations and sources, sorted."""
+
+# ---- the language ----
+
+# Name, names of the arguments, documentation.
+_BuiltinDoc: TypeAlias = tuple[str, list[str], str]
+
+NIX_VERSION: str
+"""What `builtins.nixVersion` says."""
+
+class _Host(Protocol):
+    """The world of an evaluator.  It is called from a thread of the kernel's, never by two at once, and must not use the evaluator.
+
+    An exception becomes an error of the language with the exception's `code`, `message` and `hint`, where it has them, and is the
+    cause of the EvalError.
+    """
+
+    def current_time(self) -> int:
+        """Seconds since the epoch."""
+    def search_entry(self, entry: str, /) -> str | None:
+        """The file or folder that an address in a search path stands for; None if there is none."""
+    def write(self, texts: list[tuple[str, bytes, list[str]]], sources: list[tuple[str, str, str, Literal["nar", "flat"], list[str] | None]], /) -> object:
+        """Put into the store: texts (store path, bytes, references), sources (store path, file, name, method, what is kept of it)."""
+    def is_valid(self, path: str, /) -> bool: ...
+    def references(self, path: str, /) -> Sequence[str]: ...
+    def closure(self, path: str, /) -> Sequence[str]: ...
+    def ensure_path(self, path: str, /) -> object:
+        """Make a store path valid, by whatever means, or raise."""
+    def realise(self, wanted: list[tuple[str, str]], /) -> Sequence[str]:
+        """Build outputs (derivation, output name) that are not valid; the paths of all."""
+    def fetch(self, kind: str, arguments: dict[str, str], /) -> tuple[str, dict[str, str | int | bool]]:
+        """Fetch what a builtin (`fetchurl`, `fetchTarball`, `fetchGit`, `fetchTree`) asks for: its store path and attributes."""
+    def trace(self, message: bytes, /) -> object: ...
+    def warn(self, message: bytes, /) -> object: ...
+    def breakpoint(self) -> object: ...
+
+@final
+class Evaluator:
+    """One evaluator: a heap, the files it has read, and a host.
+
+    Evaluation runs on a thread of its own without the interpreter's lock; signals are handled meanwhile.  One evaluation at a
+    time: RuntimeError for a second, and after `close`.  Errors of the language are `nivalis.errors.EvalError`.
+    """
+
+    def __new__(
+        cls,
+        host: _Host,
+        *,
+        store_dir: str,
+        real_store_dir: StrPath,
+        system: str,
+        search_path: Sequence[tuple[str | bytes, str | bytes]],
+        environment: Mapping[str, str],
+        home: str | bytes | None,
+        pure: bool,
+        pipe_operators: bool,
+        trace_verbose: bool,
+        abort_on_warn: bool,
+        max_call_depth: int,
+        record: bool,
+    ) -> Evaluator: ...
+    def eval_file(self, path: str | bytes) -> Value:
+        """The value of a file, or of a folder's `default.nix`; the path is absolute."""
+    def eval_text(
+        self, text: str | bytes, *, base_dir: str | bytes, origin: Literal["string", "stdin"] = "string", scope: Value | None = None
+    ) -> Value:
+        """The value of a text.  Relative paths in it are relative to `base_dir`; the attributes of `scope` are in scope."""
+    def show_parsed(
+        self, text: str | bytes, *, base_dir: str | bytes, origin: Literal["string", "stdin"] = "string", file: str | bytes | None = None
+    ) -> bytes:
+        """The parsed text as `nix-instantiate --parse` prints it."""
+    def builtins(self) -> Value: ...
+    def find_file(self, name: str | bytes) -> str:
+        """The file that `<name>` finds."""
+    def from_python(self, object: object) -> Value:
+        """The value of None, bool, int, float, str, bytes, a path (as Nix path), mapping, iterable or a `Value` of this evaluator."""
+    def flush(self) -> None:
+        """Hand all that evaluation wrote so far to the host."""
+    def recording(self) -> dict[str, Any]:
+        """What evaluation looked at: `seen`, `variables`, `store_paths`, `messages`, `impure`."""
+    def forget_files(self) -> None:
+        """Read files again that are evaluated from now on."""
+    def allocated(self) -> int:
+        """How many bytes the heap has."""
+    def interrupt(self) -> None:
+        """End a running evaluation from another thread."""
+    def close(self) -> None:
+        """Give the memory back."""
+
+@final
+class Value:
+    """A value, perhaps not evaluated yet.  It keeps its evaluator alive.  TypeError where it has another kind than is asked for."""
+
+    @property
+    def kind(self) -> str:
+        """As `builtins.typeOf` has it."""
+    @property
+    def is_forced(self) -> bool: ...
+    def force(self, deep: bool = False) -> None: ...
+    def scalar(self) -> str | int | float | bool | None: ...
+    def raw(self) -> bytes:
+        """The bytes of a string or path."""
+    def context(self) -> list[str]:
+        """A string's context: `path`, `!output!drv` or `=drv` each."""
+    def coerced(self) -> bytes:
+        """As `builtins.toString` has it."""
+    def names(self) -> list[str]:
+        """The names of a set's attributes, in alphabetical order."""
+    def attr(self, name: str | bytes) -> Value:
+        """An attribute, not evaluated.  Raises KeyError."""
+    def has(self, name: str | bytes) -> bool: ...
+    def length(self) -> int: ...
+    def item(self, index: int) -> Value:
+        """An element of a list, not evaluated.  Raises IndexError."""
+    def call(self, args: Sequence[Value]) -> Value:
+        """Apply to one argument after the other."""
+    def formals(self) -> dict[str, bool] | None:
+        """The named arguments of a function, and whether each has a default; None for any other value."""
+    def has_ellipsis(self) -> bool: ...
+    def builtin_doc(self) -> _BuiltinDoc | None: ...
+    def position(self, name: str | bytes | None = None) -> tuple[str, int, int] | None:
+        """Where a function, or a set's attribute `name`, stands: file, line, column."""
+    def print(self, pretty: bool = False) -> bytes:
+        """As `nix-instantiate --eval` prints it; nothing more is evaluated."""
+    def to_json(self) -> bytes: ...
+    def to_xml(self, *, strict: bool, places: bool) -> bytes: ...
+    def to_python(self) -> Any:
+        """Evaluated throughout, as Python's own objects; functions stay `Value`s."""
+
+def builtin_docs() -> list[_BuiltinDoc]: ...
+def error_codes() -> list[str]:
+    """Every code that an error of the language can have."""
