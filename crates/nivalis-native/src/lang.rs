@@ -186,19 +186,21 @@ impl Evaluator {
         Ok(value(slf, val))
     }
 
-    /// Evaluates a text; the attributes of `scope` are in scope.
-    #[pyo3(signature = (text, *, base_dir, origin = "string", scope = None))]
+    /// Evaluates a text; the attributes of `scope` are in scope. A lazy one is only parsed now.
+    #[pyo3(signature = (text, *, base_dir, origin = "string", scope = None, lazy = false))]
     fn eval_text(
         slf: &Bound<'_, Self>,
         text: &Bound<'_, PyAny>,
         base_dir: &Bound<'_, PyAny>,
         origin: &str,
         scope: Option<&Value>,
+        lazy: bool,
     ) -> PyResult<Value> {
         let (text, base_dir) = (encode(text)?, encode(base_dir)?);
         let origin = text_origin(origin, &text);
         let scope = scope.map(|s| s.val);
         let val = slf.get().run(slf.py(), |k| match scope {
+            None if lazy => k.delay_text(&text, origin, &base_dir),
             None => k.eval_text(&text, origin, &base_dir),
             Some(scope) => k.eval_text_in(&text, origin, &base_dir, scope),
         })?;
@@ -328,6 +330,9 @@ impl Plain {
         }
         if object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>() {
             return Ok(Plain::String(encode(object)?));
+        }
+        if let Some(value) = object.getattr_opt("__nix_value__")? {
+            return Plain::read(&value, owner, depth + 1);
         }
         if object.hasattr("__fspath__")? {
             return Ok(Plain::Path(encode(&object.call_method0("__fspath__")?)?));
@@ -577,16 +582,23 @@ impl Value {
         Ok(PyBytes::new(py, &text))
     }
 
-    /// The value and all that is in it as Python's own objects. Functions stay `Value`s.
-    fn to_python(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.force(py, true)?;
+    /// The value and all that is in it as Python's own objects. A derivation becomes its output path; a function a `Value`, or
+    /// what `wrap` makes of that.
+    #[pyo3(signature = (wrap = None))]
+    fn to_python(&self, py: Python<'_>, wrap: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        self.run(py, |k, v| k.force_for_export(v))?;
         let v = self.forced(py)?;
-        self.convert(py, v, 0)
+        self.convert(py, v, wrap, 0)
+    }
+
+    /// The same number for the same set, list or function of one evaluator.
+    fn identity(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.forced(py)?.identity())
     }
 }
 
 impl Value {
-    fn convert(&self, py: Python<'_>, v: Val, depth: usize) -> PyResult<Py<PyAny>> {
+    fn convert(&self, py: Python<'_>, v: Val, wrap: Option<&Bound<'_, PyAny>>, depth: usize) -> PyResult<Py<PyAny>> {
         if depth > 900 {
             return Err(crate::eval_errors::plain_eval_error(
                 py,
@@ -605,19 +617,25 @@ impl Value {
             Kind::List(list) => {
                 let out = PyList::empty(py);
                 for slot in list.slots() {
-                    out.append(self.convert(py, slot.get(), depth + 1)?)?;
+                    out.append(self.convert(py, slot.get(), wrap, depth + 1)?)?;
                 }
                 Ok(out.into_any().unbind())
             }
             Kind::Attrs(_) => {
+                if let Some(path) = self.owner.get().look(|k| k.exported_path(v))? {
+                    return self.convert(py, path, wrap, depth + 1);
+                }
                 let items = self.owner.get().look(|k| k.attr_items(v))?.unwrap_or_default();
                 let out = PyDict::new(py);
                 for (name, item) in items {
-                    out.set_item(decode(py, name)?, self.convert(py, item, depth + 1)?)?;
+                    out.set_item(decode(py, name)?, self.convert(py, item, wrap, depth + 1)?)?;
                 }
                 Ok(out.into_any().unbind())
             }
-            _ => Ok(Py::new(py, self.sibling(py, v))?.into_any()),
+            _ => {
+                let value = Py::new(py, self.sibling(py, v))?.into_any();
+                wrap.map_or(Ok(value.clone_ref(py)), |wrap| Ok(wrap.call1((value,))?.unbind()))
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! to be there. The host is `nivalis.lang.world.Host`.
 
 use crate::lang::{decode, encode};
-use crate::recording::{content_hash, listing_hash, Recording, Seen, Stamp};
+use crate::recording::{content_hash, letter, listing_hash, Recording, Seen, Stamp};
 use nix_formats::hash::{Format, Hash, HashType};
 use nix_formats::nar;
 use nix_formats::store_path::{self, Method};
@@ -68,16 +68,6 @@ fn kind_of(t: fs::FileType) -> FileType {
         FileType::Symlink
     } else {
         FileType::Unknown
-    }
-}
-
-fn letter(kind: Option<FileType>) -> char {
-    match kind {
-        Some(FileType::Regular) => 'r',
-        Some(FileType::Directory) => 'd',
-        Some(FileType::Symlink) => 'l',
-        Some(FileType::Unknown) => 'u',
-        None => '-',
     }
 }
 
@@ -159,32 +149,49 @@ impl FileWorld {
         }
     }
 
-    /// Records a tree that is hashed: every folder's listing and every file.
-    fn record_tree(&self, path: &[u8], kept: Option<&Kept>) -> io::Result<()> {
+    /// Records what is about to be hashed: a file by its content, or a tree by every folder's listing, file and symlink.
+    fn record_source(&self, path: &[u8], method: AddMethod, kept: Option<&Kept>) -> io::Result<()> {
+        if method == AddMethod::Flat {
+            return self.record_file(path);
+        }
         let meta = fs::symlink_metadata(as_path(path))?;
         self.recording.saw('t', path, || Seen::Type(letter(Some(kind_of(meta.file_type())))));
-        if meta.is_symlink() {
-            let target = fs::read_link(as_path(path))?;
-            self.recording.saw('l', path, || Seen::Link(target.into_os_string().into_vec()));
-        } else if meta.is_dir() {
-            let mut entries = Vec::new();
-            for entry in fs::read_dir(as_path(path))? {
-                let entry = entry?;
-                entries.push((entry.file_name().into_vec(), letter(Some(kind_of(entry.file_type()?)))));
+        self.record_node(path, kind_of(meta.file_type()), kept)
+    }
+
+    /// `kind` is recorded already, for what is below a folder by the folder's listing.
+    fn record_node(&self, path: &[u8], kind: FileType, kept: Option<&Kept>) -> io::Result<()> {
+        match kind {
+            FileType::Regular => self.record_file(path),
+            FileType::Symlink => {
+                let target = fs::read_link(as_path(path))?;
+                self.recording.saw('l', path, || Seen::Link(target.into_os_string().into_vec()));
+                Ok(())
             }
-            self.recording.saw('d', path, || Seen::Content(Stamp::of(&meta), Some(listing_hash(&entries))));
-            for (name, _) in entries {
-                let below = [path, b"/", &name].concat();
-                if kept.is_none_or(|kept| kept.contains(&below)) {
-                    self.record_tree(&below, kept)?;
+            FileType::Directory => {
+                let entries = list_dir(as_path(path))?;
+                self.recording.saw('d', path, || Seen::Listing(listing_hash(&entries)));
+                for (name, kind) in entries {
+                    let below = [path, b"/", &name].concat();
+                    if kept.is_none_or(|kept| kept.contains(&below)) {
+                        self.record_node(&below, kind, kept)?;
+                    }
                 }
+                Ok(())
             }
-        } else if meta.is_file() {
-            let stamp = Stamp::of(&meta);
-            // The executable bit counts too: a change of it changes the time that the stamp holds, but not a hash.
-            let hash = if stamp.recent { Some(content_hash(&fs::read(as_path(path))?)) } else { None };
-            self.recording.saw('f', path, || Seen::Content(stamp, hash));
+            FileType::Unknown => Ok(()),
         }
+    }
+
+    /// Records a file that is read only afterwards.
+    fn record_file(&self, path: &[u8]) -> io::Result<()> {
+        let meta = fs::metadata(as_path(path))?;
+        let (stamp, recent) = Stamp::of(&meta);
+        let hash = match recent && meta.is_file() {
+            true => Some(hash_file(as_path(path))?.format(Format::Base16)),
+            false => None,
+        };
+        self.recording.saw('f', path, || Seen::File(stamp, hash));
         Ok(())
     }
 
@@ -214,6 +221,15 @@ fn nar_error(e: impl std::fmt::Display) -> io::Error {
     io::Error::other(e.to_string())
 }
 
+fn list_dir(real: &Path) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+    fs::read_dir(real)?
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.file_name().into_vec(), kind_of(entry.file_type()?)))
+        })
+        .collect()
+}
+
 fn hash_file(real: &Path) -> io::Result<Hash> {
     let mut file = fs::File::open(real)?;
     let mut hasher = nix_formats::hash::Hasher::new(HashType::Sha256);
@@ -229,20 +245,23 @@ fn hash_file(real: &Path) -> io::Result<Hash> {
 impl World for FileWorld {
     fn read_file(&mut self, path: &[u8]) -> WorldResult<Vec<u8>> {
         let (real, stored) = self.place(path)?;
-        let read = || -> io::Result<(Option<Stamp>, Vec<u8>)> {
+        let read = || -> io::Result<(fs::Metadata, (Stamp, bool), Vec<u8>)> {
             let mut file = fs::File::open(&real)?;
             let meta = file.metadata()?;
+            let stamp = Stamp::of(&meta);
             let mut text = Vec::with_capacity(meta.len() as usize + 1);
             file.read_to_end(&mut text)?;
-            Ok((Some(Stamp::of(&meta)).filter(|_| !stored), text))
+            Ok((meta, stamp, text))
         };
         match read() {
-            Ok((stamp, text)) => {
-                if let Some(stamp) = stamp {
-                    self.recording.saw('f', path, || {
-                        let hash = stamp.recent.then(|| content_hash(&text));
-                        Seen::Content(stamp, hash)
-                    });
+            Ok((meta, (stamp, recent), text)) => {
+                if !stored {
+                    if !meta.is_file() {
+                        self.recording.impure("a file that is read is not a regular one");
+                    }
+                    // Below /proc and the like, files are made while they are read, and `stat` knows neither their size nor their times.
+                    let trusted = !recent && text.len() as u64 == meta.len();
+                    self.recording.saw('f', path, || Seen::File(stamp, (!trusted).then(|| content_hash(&text))));
                 }
                 Ok(text)
             }
@@ -257,22 +276,10 @@ impl World for FileWorld {
 
     fn read_dir(&mut self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileType)>> {
         let (real, stored) = self.place(path)?;
-        let read = || -> io::Result<(Stamp, Vec<(Vec<u8>, FileType)>)> {
-            let stamp = Stamp::of(&fs::metadata(&real)?);
-            let mut entries = Vec::new();
-            for entry in fs::read_dir(&real)? {
-                let entry = entry?;
-                entries.push((entry.file_name().into_vec(), kind_of(entry.file_type()?)));
-            }
-            Ok((stamp, entries))
-        };
-        match read() {
-            Ok((stamp, entries)) => {
+        match list_dir(&real) {
+            Ok(entries) => {
                 if !stored {
-                    self.recording.saw('d', path, || {
-                        let listed: Vec<_> = entries.iter().map(|(name, kind)| (name.clone(), letter(Some(*kind)))).collect();
-                        Seen::Content(stamp, Some(listing_hash(&listed)))
-                    });
+                    self.recording.saw('d', path, || Seen::Listing(listing_hash(&entries)));
                 }
                 Ok(entries)
             }
@@ -356,16 +363,17 @@ impl World for FileWorld {
         };
         if let Some(expected) = expected {
             let wanted = path_of(&Hash::sha256(*expected))?;
-            if self.pending_index.contains_key(&wanted)
-                || self.ask(|py, host| host.call_method1("is_valid", (decode(py, &wanted)?,))?.extract::<bool>())?
-            {
+            if self.pending_index.contains_key(&wanted) {
+                return Ok(wanted);
+            }
+            if self.ask(|py, host| host.call_method1("is_valid", (decode(py, &wanted)?,))?.extract::<bool>())? {
                 self.recording.store_path(&wanted);
                 return Ok(wanted);
             }
         }
         let (real, stored) = self.place(path)?;
         if !stored {
-            self.record_tree(path, kept).map_err(|e| self.io_error(&e, path))?;
+            self.record_source(path, method, kept).map_err(|e| self.io_error(&e, path))?;
         }
         // What was kept is named by logical paths; below a moved store the tree is walked at its real place.
         let moved: Option<Kept> = match (kept, real.as_os_str().as_bytes() == path) {
@@ -417,6 +425,7 @@ impl World for FileWorld {
         if self.pending_index.contains_key(store_path) {
             return Ok(Vec::new());
         }
+        self.recording.store_path(store_path);
         self.ask(|py, host| host.call_method1("references", (decode(py, store_path)?,))?.try_iter()?.map(|p| encode(&p?)).collect())
     }
 
@@ -451,7 +460,9 @@ impl World for FileWorld {
 
     fn fetch(&mut self, request: &FetchRequest) -> WorldResult<Fetched> {
         self.flush()?;
-        let pinned = request.args.iter().any(|(key, _)| matches!(*key, "sha256" | "narHash"));
+        let given = |wanted: &str| request.args.iter().any(|(key, text)| *key == wanted && !text.is_empty());
+        // What git says beside the content (the time, the count of commits) follows from the revision alone.
+        let pinned = if request.kind == "fetchGit" { given("rev") } else { given("sha256") || given("narHash") };
         if !pinned {
             self.recording.impure("a fetch without a hash");
         }

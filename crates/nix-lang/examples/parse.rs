@@ -4,7 +4,7 @@
 //! every name is one. `@list` reads names from the file `list`, one on a line. All files are parsed
 //! into one arena and one table of symbols, as an evaluation does.
 
-use bumpalo::Bump;
+use nix_lang::arena::Arena;
 use nix_lang::parser::{parse, parse_to_show, ParseOptions};
 use nix_lang::show::show;
 use nix_lang::source::{Origin, SourceMap};
@@ -42,7 +42,7 @@ fn run() -> bool {
             _ => files.push(bytes),
         }
     }
-    let arena = Bump::new();
+    let arena = Arena::new();
     let mut symbols = Symbols::new(&arena);
     let mut sources = SourceMap::default();
     let globals: Option<HashSet<Sym>> = globals.map(|names| names.iter().map(|name| symbols.intern(name)).collect());
@@ -102,7 +102,7 @@ fn run() -> bool {
             "{} files, {failed} failed, {:.1} MB in {seconds:.3} s: {rate:.0} MB/s; arena {:.1} MB, {} symbols",
             files.len(),
             bytes as f64 / 1e6,
-            arena.allocated_bytes() as f64 / 1e6,
+            arena.used() as f64 / 1e6,
             symbols.len()
         );
     }

@@ -2,6 +2,7 @@
 //!
 //! The crate knows no file, no store, no network and no Python: every effect goes through the trait [`world::World`].
 
+pub mod arena;
 pub mod ast;
 pub mod builtins;
 pub mod data;

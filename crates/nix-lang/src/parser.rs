@@ -18,7 +18,7 @@ use crate::lexer::{Lexer, Token, T};
 use crate::source::Pos;
 use crate::symbol::{Sym, Symbols};
 use crate::value::{EnvRef, Flat, ListRef, Shape, Val};
-use bumpalo::Bump;
+use crate::arena::Arena;
 use std::cell::Cell;
 
 /// How deep expressions may nest.
@@ -53,16 +53,16 @@ pub(crate) type R<T> = Result<T, Box<Error>>;
 ///
 /// # Errors
 /// `Syntax`, `DuplicateAttribute`, `UndefinedVariable`, and `StackOverflow` for what nests too deep.
-pub fn parse<'a>(arena: &'a Bump, symbols: &mut Symbols<'a>, text: &[u8], options: &ParseOptions) -> R<&'a Expr<'a>> {
+pub fn parse<'a>(arena: &'a Arena, symbols: &mut Symbols<'a>, text: &[u8], options: &ParseOptions) -> R<&'a Expr<'a>> {
     parse_as(arena, symbols, text, options, false)
 }
 
 /// As `parse`, but for `show`: globals stay names, and nothing is folded. The tree is not fit for evaluation.
-pub fn parse_to_show<'a>(arena: &'a Bump, symbols: &mut Symbols<'a>, text: &[u8], options: &ParseOptions) -> R<&'a Expr<'a>> {
+pub fn parse_to_show<'a>(arena: &'a Arena, symbols: &mut Symbols<'a>, text: &[u8], options: &ParseOptions) -> R<&'a Expr<'a>> {
     parse_as(arena, symbols, text, options, true)
 }
 
-fn parse_as<'a>(arena: &'a Bump, symbols: &mut Symbols<'a>, text: &[u8], options: &ParseOptions, to_show: bool) -> R<&'a Expr<'a>> {
+fn parse_as<'a>(arena: &'a Arena, symbols: &mut Symbols<'a>, text: &[u8], options: &ParseOptions, to_show: bool) -> R<&'a Expr<'a>> {
     if u32::try_from(text.len()).ok().and_then(|len| len.checked_add(options.base.0)).is_none() {
         return Err(Error::new(Code::Syntax, options.base, "the text is longer than 4 GiB"));
     }
@@ -166,7 +166,7 @@ pub(crate) fn take<'a>(expr: &mut Expr<'a>) -> Expr<'a> {
 }
 
 pub(crate) struct Parser<'a, 'p> {
-    arena: &'a Bump,
+    arena: &'a Arena,
     symbols: &'p mut Symbols<'a>,
     text: &'p [u8],
     options: &'p ParseOptions<'p>,
@@ -200,7 +200,7 @@ pub(crate) struct Parser<'a, 'p> {
 }
 
 impl<'a, 'p> Parser<'a, 'p> {
-    fn new(arena: &'a Bump, symbols: &'p mut Symbols<'a>, text: &'p [u8], options: &'p ParseOptions<'p>, to_show: bool) -> Self {
+    fn new(arena: &'a Arena, symbols: &'p mut Symbols<'a>, text: &'p [u8], options: &'p ParseOptions<'p>, to_show: bool) -> Self {
         let known = Known {
             or: symbols.intern(b"or"),
             body: symbols.intern(b"body"),

@@ -14,7 +14,7 @@ use crate::error::{did_you_mean, Code, Error};
 use crate::parser::{take, Known, ParseOptions, R};
 use crate::source::Pos;
 use crate::symbol::{Sym, Symbols};
-use bumpalo::Bump;
+use crate::arena::Arena;
 use std::cell::Cell;
 
 /// More `with`s around one variable than any program has. Each variable may need a list of them.
@@ -39,7 +39,7 @@ struct Binding {
 }
 
 struct Binder<'a, 'b> {
-    arena: &'a Bump,
+    arena: &'a Arena,
     symbols: &'b Symbols<'a>,
     options: &'b ParseOptions<'b>,
     known: &'b Known,
@@ -65,7 +65,7 @@ struct Mark {
     withs: usize,
 }
 
-pub(crate) fn bind<'a>(arena: &'a Bump, symbols: &Symbols<'a>, options: &ParseOptions, known: &Known, to_show: bool, expr: &mut Expr<'a>) -> R<()> {
+pub(crate) fn bind<'a>(arena: &'a Arena, symbols: &Symbols<'a>, options: &ParseOptions, known: &Known, to_show: bool, expr: &mut Expr<'a>) -> R<()> {
     let mut in_force = IN_FORCE.take();
     if in_force.len() < symbols.len() {
         in_force.resize(symbols.len().next_power_of_two(), 0);

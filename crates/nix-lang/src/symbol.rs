@@ -3,7 +3,7 @@
 //! Attribute and variable names are compared far more often than they are read, so each distinct name becomes one `Sym`.
 //! Symbols are numbered in order of first use: their order says nothing of the alphabet. One table belongs to one evaluator.
 
-use bumpalo::Bump;
+use crate::arena::Arena;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// The number of an interned name. Zero is the empty name.
@@ -61,13 +61,13 @@ pub type FxSet<K> = std::collections::HashSet<K, FxBuild>;
 
 /// The table of names. The bytes live in the evaluator's arena.
 pub struct Symbols<'a> {
-    arena: &'a Bump,
+    arena: &'a Arena,
     names: Vec<&'a [u8]>,
     index: FxMap<&'a [u8], Sym>,
 }
 
 impl<'a> Symbols<'a> {
-    pub fn new(arena: &'a Bump) -> Self {
+    pub fn new(arena: &'a Arena) -> Self {
         let mut table = Symbols { arena, names: Vec::with_capacity(1024), index: FxMap::default() };
         table.intern(b"");
         table

@@ -25,8 +25,7 @@
 use crate::ast::{Expr, Lambda};
 use crate::source::Pos;
 use crate::symbol::Sym;
-use bumpalo::Bump;
-use std::alloc::Layout;
+use crate::arena::Arena;
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
@@ -129,7 +128,7 @@ impl Val {
         }
     }
     #[inline(always)]
-    pub fn int(arena: &Bump, n: i64) -> Val {
+    pub fn int(arena: &Arena, n: i64) -> Val {
         if n << 3 >> 3 == n {
             Val::from_word((n as u64) << 3 | TAG_INT)
         } else {
@@ -151,23 +150,23 @@ impl Val {
     pub fn both_small_ints(a: Val, b: Val) -> Option<(i64, i64)> {
         (a.tag() == TAG_INT && b.tag() == TAG_INT).then(|| (a.word() as i64 >> 3, b.word() as i64 >> 3))
     }
-    pub fn float(arena: &Bump, x: f64) -> Val {
+    pub fn float(arena: &Arena, x: f64) -> Val {
         Val::boxed(arena, BOX_FLOAT, x.to_bits())
     }
-    fn boxed(arena: &Bump, kind: u64, payload: u64) -> Val {
+    fn boxed(arena: &Arena, kind: u64, payload: u64) -> Val {
         Val::from_ptr(arena.alloc([kind, payload]), TAG_BOXED)
     }
-    pub fn external(arena: &Bump, index: u32) -> Val {
+    pub fn external(arena: &Arena, index: u32) -> Val {
         Val::boxed(arena, BOX_EXTERNAL, u64::from(index))
     }
     #[inline(always)]
     pub fn prim_op(id: u32) -> Val {
         misc(SUB_PRIMOP, u64::from(id))
     }
-    pub fn prim_op_app(arena: &Bump, id: u32, args: &[Val]) -> Val {
+    pub fn prim_op_app(arena: &Arena, id: u32, args: &[Val]) -> Val {
         // SAFETY: words are allocated for the header and each argument and all are written.
         unsafe {
-            let words = alloc_words(arena, 2 + args.len());
+            let words = arena.alloc_words(2 + args.len());
             *words = BOX_PRIM_OP_APP;
             *words.add(1) = u64::from(id) << 32 | args.len() as u64;
             std::ptr::copy_nonoverlapping(args.as_ptr() as *const u64, words.add(2), args.len());
@@ -176,13 +175,13 @@ impl Val {
     }
     /// A string without context.
     #[inline]
-    pub fn string(arena: &Bump, bytes: &[u8]) -> Val {
+    pub fn string(arena: &Arena, bytes: &[u8]) -> Val {
         Str::alloc(arena, bytes, None).val()
     }
-    pub fn string_with(arena: &Bump, bytes: &[u8], context: Option<Context>) -> Val {
+    pub fn string_with(arena: &Arena, bytes: &[u8], context: Option<Context>) -> Val {
         Str::alloc(arena, bytes, context).val()
     }
-    pub fn path(arena: &Bump, bytes: &[u8]) -> Val {
+    pub fn path(arena: &Arena, bytes: &[u8]) -> Val {
         let text = Str::alloc(arena, bytes, None);
         Val::boxed(arena, BOX_PATH, text.0.as_ptr() as u64)
     }
@@ -195,21 +194,21 @@ impl Val {
         Val::from_ptr(attrs.0.as_ptr(), TAG_ATTRS)
     }
     #[inline(always)]
-    pub fn lambda(arena: &Bump, code: *const Lambda<'static>, env: EnvRef) -> Val {
+    pub fn lambda(arena: &Arena, code: *const Lambda<'static>, env: EnvRef) -> Val {
         Val::from_ptr(arena.alloc((code, env)), TAG_LAMBDA)
     }
     #[inline(always)]
-    pub fn thunk(arena: &Bump, expr: *const Expr<'static>, env: EnvRef) -> Val {
+    pub fn thunk(arena: &Arena, expr: *const Expr<'static>, env: EnvRef) -> Val {
         Val::from_ptr(arena.alloc([expr as u64, env.0 as u64]), TAG_THUNK)
     }
     /// The lazy application of a function to arguments.
-    pub fn apply_thunk(arena: &Bump, function: Val, args: &[Val]) -> Val {
+    pub fn apply_thunk(arena: &Arena, function: Val, args: &[Val]) -> Val {
         if let ([arg], TAG_LAMBDA) = (args, function.tag()) {
             return Val::from_ptr(arena.alloc([function.word(), arg.word()]), TAG_THUNK);
         }
         // SAFETY: as in `prim_op_app`.
         unsafe {
-            let app = alloc_words(arena, 2 + args.len());
+            let app = arena.alloc_words(2 + args.len());
             *app = function.word();
             *app.add(1) = args.len() as u64;
             std::ptr::copy_nonoverlapping(args.as_ptr() as *const u64, app.add(2), args.len());
@@ -321,13 +320,6 @@ const BOX_PATH: u64 = 2;
 const BOX_PRIM_OP_APP: u64 = 3;
 const BOX_EXTERNAL: u64 = 4;
 
-/// Uninitialised words.
-#[inline(always)]
-fn alloc_words(arena: &Bump, n: usize) -> *mut u64 {
-    // SAFETY: the size is not zero (callers ask for a header at least) and fits: n words of something that exists in memory.
-    unsafe { arena.alloc_layout(Layout::from_size_align_unchecked(n * 8, 8)).as_ptr() as *mut u64 }
-}
-
 // ---------------------------------------------------------------- strings
 
 /// A string: `[length | has-context bit] [context]? bytes…`.
@@ -337,7 +329,7 @@ pub struct Str(NonNull<u64>);
 const HAS_CONTEXT: u64 = 1 << 63;
 
 impl Str {
-    pub fn alloc(arena: &Bump, bytes: &[u8], context: Option<Context>) -> Str {
+    pub fn alloc(arena: &Arena, bytes: &[u8], context: Option<Context>) -> Str {
         Str::alloc_parts(arena, bytes.len(), context, |out| {
             // SAFETY: `out` has room for `bytes.len()` bytes.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, bytes.len()) }
@@ -346,9 +338,9 @@ impl Str {
 
     /// Allocates `len` bytes and has `fill` write all of them.
     #[inline]
-    pub fn alloc_parts(arena: &Bump, len: usize, context: Option<Context>, fill: impl FnOnce(*mut u8)) -> Str {
+    pub fn alloc_parts(arena: &Arena, len: usize, context: Option<Context>, fill: impl FnOnce(*mut u8)) -> Str {
         let header = 1 + usize::from(context.is_some());
-        let words = alloc_words(arena, header + len.div_ceil(8));
+        let words = arena.alloc_words(header + len.div_ceil(8));
         // SAFETY: room for header and bytes was allocated.
         unsafe {
             *words = len as u64;
@@ -395,9 +387,9 @@ pub struct Context(NonNull<u64>);
 
 impl Context {
     /// `ids` is sorted and not empty.
-    pub fn alloc(arena: &Bump, ids: &[u32]) -> Context {
+    pub fn alloc(arena: &Arena, ids: &[u32]) -> Context {
         debug_assert!(!ids.is_empty() && ids.windows(2).all(|w| w[0] < w[1]));
-        let words = alloc_words(arena, 1 + ids.len().div_ceil(2));
+        let words = arena.alloc_words(1 + ids.len().div_ceil(2));
         // SAFETY: room for the length and the ids was allocated.
         unsafe {
             *words = ids.len() as u64;
@@ -420,15 +412,15 @@ pub struct ListRef(NonNull<u64>);
 impl ListRef {
     /// The slots are to be written before the list is read.
     #[inline(always)]
-    pub fn alloc(arena: &Bump, len: usize) -> ListRef {
-        let words = alloc_words(arena, 1 + len);
+    pub fn alloc(arena: &Arena, len: usize) -> ListRef {
+        let words = arena.alloc_words(1 + len);
         // SAFETY: at least one word was allocated.
         unsafe {
             *words = len as u64;
             ListRef(NonNull::new_unchecked(words))
         }
     }
-    pub fn from_slice(arena: &Bump, values: &[Val]) -> ListRef {
+    pub fn from_slice(arena: &Arena, values: &[Val]) -> ListRef {
         let list = ListRef::alloc(arena, values.len());
         // SAFETY: the list has room for the values.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), list.0.as_ptr().add(1) as *mut Val, values.len()) };
@@ -466,8 +458,8 @@ impl EnvRef {
     pub const NULL: EnvRef = EnvRef(std::ptr::null_mut());
 
     #[inline(always)]
-    pub fn alloc(arena: &Bump, up: EnvRef, len: usize) -> EnvRef {
-        let words = alloc_words(arena, 1 + len);
+    pub fn alloc(arena: &Arena, up: EnvRef, len: usize) -> EnvRef {
+        let words = arena.alloc_words(1 + len);
         // SAFETY: at least one word was allocated.
         unsafe { *words = up.0 as u64 };
         EnvRef(words)
@@ -579,7 +571,7 @@ impl ThunkRef {
         }
     }
     /// A thunk that somebody else is computing and will finish.
-    pub fn busy(arena: &Bump) -> ThunkRef {
+    pub fn busy(arena: &Arena) -> ThunkRef {
         ThunkRef(NonNull::from(arena.alloc([THUNK_BUSY, 0])).cast())
     }
     /// Makes the cell compute `expr` in `env` (again).
@@ -640,7 +632,7 @@ pub struct Shape {
 
 impl Shape {
     /// `names` is sorted by symbol, without duplicates.
-    pub fn alloc<'a>(arena: &'a Bump, names: impl ExactSizeIterator<Item = (Sym, Pos)> + Clone, stable: bool, rec: bool) -> &'a Shape {
+    pub fn alloc<'a>(arena: &'a Arena, names: impl ExactSizeIterator<Item = (Sym, Pos)> + Clone, stable: bool, rec: bool) -> &'a Shape {
         let syms = arena.alloc_slice_fill_iter(names.clone().map(|n| n.0));
         let positions = arena.alloc_slice_fill_iter(names.map(|n| n.1));
         debug_assert!(syms.windows(2).all(|w| w[0] < w[1]));
@@ -679,7 +671,7 @@ impl Shape {
         syms.binary_search(&sym).ok().map(|i| i as u32)
     }
     /// Indices in the alphabetical order of the names; `name` reads a symbol.
-    pub fn order<'n>(&self, arena: &Bump, name: impl Fn(Sym) -> &'n [u8]) -> &'static [u32] {
+    pub fn order<'n>(&self, arena: &Arena, name: impl Fn(Sym) -> &'n [u8]) -> &'static [u32] {
         if self.order.get().is_null() {
             let order = arena.alloc_slice_fill_iter(0..self.len);
             let syms = self.syms();
@@ -724,8 +716,8 @@ impl AttrsRef {
             }
         }
     }
-    pub fn layered(arena: &Bump, base: AttrsRef, over: Flat, len: usize, layers: usize) -> AttrsRef {
-        let words = alloc_words(arena, 5);
+    pub fn layered(arena: &Arena, base: AttrsRef, over: Flat, len: usize, layers: usize) -> AttrsRef {
+        let words = arena.alloc_words(5);
         // SAFETY: five words were allocated.
         unsafe {
             *words = 1;
@@ -771,9 +763,9 @@ impl AttrsRef {
 impl Flat {
     /// The slots (`len`, at least the shape's length) are to be written before they are read.
     #[inline(always)]
-    pub fn alloc(arena: &Bump, shape: &Shape, up: EnvRef, len: usize) -> Flat {
+    pub fn alloc(arena: &Arena, shape: &Shape, up: EnvRef, len: usize) -> Flat {
         debug_assert!(len >= shape.len());
-        let words = alloc_words(arena, 2 + len);
+        let words = arena.alloc_words(2 + len);
         // SAFETY: two words and the slots were allocated.
         unsafe {
             *words = shape as *const Shape as u64;

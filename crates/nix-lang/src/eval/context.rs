@@ -48,7 +48,7 @@ impl ContextTable {
         &self.elems[id as usize]
     }
     /// The context of a sorted, non-empty set of numbers; equal sets are the same object.
-    pub fn set(&mut self, arena: &Bump, ids: &[u32]) -> Context {
+    pub fn set(&mut self, arena: &Arena, ids: &[u32]) -> Context {
         if let Some(&known) = self.sets.get(ids) {
             return known;
         }
@@ -56,7 +56,7 @@ impl ContextTable {
         self.sets.insert(ids.into(), context);
         context
     }
-    pub fn union(&mut self, arena: &Bump, a: Context, b: Context) -> Context {
+    pub fn union(&mut self, arena: &Arena, a: Context, b: Context) -> Context {
         if a == b {
             return a;
         }
@@ -107,7 +107,7 @@ impl ContextSet {
         self.ids.dedup();
         self.ids.clone()
     }
-    pub fn finish(&mut self, table: &mut ContextTable, arena: &Bump) -> Option<Context> {
+    pub fn finish(&mut self, table: &mut ContextTable, arena: &Arena) -> Option<Context> {
         if self.single.is_some() {
             return self.single;
         }

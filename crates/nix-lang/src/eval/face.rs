@@ -16,6 +16,60 @@ impl Evaluator {
         self.eval(expr, env)
     }
 
+    /// The value of a text for later: it is parsed now, and evaluated when it is asked for.
+    pub fn delay_text(&mut self, text: &[u8], origin: Origin, base_dir: &[u8]) -> R<Val> {
+        let expr = self.parse(origin, text, base_dir, &[])?;
+        Ok(self.delay(expr, EnvRef::NULL))
+    }
+
+    /// Evaluates what Python's own objects are made of: all that is inside, but of a derivation no more than its output path.
+    pub fn force_for_export(&mut self, v: Val) -> R<()> {
+        let mut seen = crate::symbol::FxSet::default();
+        self.force_for_export_seen(v, &mut seen)
+    }
+
+    fn force_for_export_seen(&mut self, v: Val, seen: &mut crate::symbol::FxSet<u64>) -> R<()> {
+        self.check_stack(Pos::NONE)?;
+        let v = self.force(v)?;
+        match v.kind() {
+            Kind::Attrs(_) if seen.insert(v.identity()) => {
+                if let Some(path) = self.derivation_path(v)? {
+                    return self.force(path).map(drop);
+                }
+                for (_, item) in self.attr_items(v).unwrap_or_default() {
+                    self.force_for_export_seen(item, seen)?;
+                }
+            }
+            Kind::List(list) if seen.insert(v.identity()) => {
+                for slot in list.slots() {
+                    self.force_for_export_seen(slot.get(), seen)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `outPath` of a set that says that it is a derivation.
+    fn derivation_path(&mut self, v: Val) -> R<Option<Val>> {
+        let Some(attrs) = v.as_attrs() else { return Ok(None) };
+        let (Some(kind), Some(path)) = (self.symbols.find(b"type"), self.symbols.find(b"outPath")) else { return Ok(None) };
+        let (Some(kind), Some(path)) = (self.attr_lazy(attrs, kind), self.attr_lazy(attrs, path)) else { return Ok(None) };
+        let kind = self.force(kind)?;
+        Ok(kind.as_str().filter(|s| s.bytes() == b"derivation").map(|_| path))
+    }
+
+    /// A derivation's output path, as far as it is evaluated.
+    pub fn exported_path(&mut self, v: Val) -> Option<Val> {
+        let attrs = v.as_attrs()?;
+        let kind = self.attr_lazy(attrs, self.symbols.find(b"type")?)?;
+        let kind = kind.as_thunk().map_or(Some(kind), |t| t.value())?;
+        if kind.as_str()?.bytes() != b"derivation" {
+            return None;
+        }
+        self.attr_lazy(attrs, self.symbols.find(b"outPath")?)
+    }
+
     /// An environment that holds the attributes of a set, and the slot of each name.
     pub(crate) fn scope_of(&mut self, attrs: AttrsRef) -> (Vec<(Sym, u32)>, EnvRef) {
         let flat = self.flatten(attrs);

@@ -6,7 +6,7 @@ use crate::error::did_you_mean;
 use crate::parser::{self, ParseOptions};
 use crate::world::FileType;
 
-type Parse = fn(&'static Bump, &mut Symbols<'static>, &[u8], &ParseOptions) -> Result<&'static Expr<'static>, Box<Error>>;
+type Parse = fn(&'static Arena, &mut Symbols<'static>, &[u8], &ParseOptions) -> Result<&'static Expr<'static>, Box<Error>>;
 
 impl Evaluator {
     /// Parses a text. Relative paths in it start from `base_dir`; `outer` are scopes around it, innermost last.

@@ -33,7 +33,7 @@ use crate::source::{Origin, Pos, SourceMap};
 use crate::symbol::{FxMap, Sym, Symbols};
 use crate::value::*;
 use crate::world::{World, WorldError};
-use bumpalo::Bump;
+use crate::arena::Arena;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -117,7 +117,7 @@ known_symbols! {
 pub type PrimFn = fn(&mut Evaluator, &[Val], Pos) -> R<Val>;
 
 pub struct Evaluator {
-    pub(crate) arena: &'static Bump,
+    pub(crate) arena: &'static Arena,
     pub symbols: Symbols<'static>,
     pub sources: SourceMap,
     pub world: Box<dyn World>,
@@ -146,7 +146,7 @@ pub struct Evaluator {
     _arena: OwnedArena,
 }
 
-struct OwnedArena(*mut Bump);
+struct OwnedArena(*mut Arena);
 
 impl Drop for OwnedArena {
     fn drop(&mut self) {
@@ -160,9 +160,9 @@ unsafe impl Send for Evaluator {}
 
 impl Evaluator {
     pub fn new(world: Box<dyn World>, settings: Settings) -> Evaluator {
-        let raw = Box::into_raw(Box::new(Bump::with_capacity(1 << 20)));
+        let raw = Box::into_raw(Box::new(Arena::new()));
         // SAFETY: the arena is freed by `_arena`, after every other field; no reference into it leaves the evaluator.
-        let arena: &'static Bump = unsafe { &*raw };
+        let arena: &'static Arena = unsafe { &*raw };
         let mut symbols = Symbols::new(arena);
         let known = Known::new(&mut symbols);
         let shape = Shape::alloc(arena, std::iter::empty(), true, false);
@@ -217,12 +217,12 @@ impl Evaluator {
         result.map_err(|_| self.take_error())
     }
 
-    /// Bytes that the arena holds.
+    /// Bytes of nodes and values.
     pub fn allocated(&self) -> usize {
-        self.arena.allocated_bytes()
+        self.arena.used()
     }
 
-    pub fn arena(&self) -> &'static Bump {
+    pub fn arena(&self) -> &'static Arena {
         self.arena
     }
 

@@ -510,7 +510,7 @@ fn is_cheap(mut expr: &Expr, limit: usize) -> bool {
 }
 
 /// A copy of what `is_cheap`.
-fn repeat<'a>(arena: &'a Bump, expr: &Expr<'a>) -> Expr<'a> {
+fn repeat<'a>(arena: &'a Arena, expr: &Expr<'a>) -> Expr<'a> {
     match expr {
         Expr::Name { sym, pos } => Expr::Name { sym: *sym, pos: *pos },
         Expr::Select(s) => {
