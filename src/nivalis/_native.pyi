@@ -8,7 +8,7 @@ Errors: a class of `nivalis.errors.FormatError` for bad bytes, `OSError` for fil
 named here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, final
 
 from typing_extensions import Buffer
@@ -244,7 +244,9 @@ class _Host(Protocol):
         """Seconds since the epoch."""
     def search_entry(self, entry: str, /) -> str | None:
         """The file or folder that an address in a search path stands for; None if there is none."""
-    def write(self, texts: list[tuple[str, bytes, list[str]]], sources: list[tuple[str, str, str, Literal["nar", "flat"], list[str] | None]], /) -> object:
+    def write(
+        self, texts: list[tuple[str, bytes, list[str]]], sources: list[tuple[str, str, str, Literal["nar", "flat"], list[str] | None]], /
+    ) -> object:
         """Put into the store: texts (store path, bytes, references), sources (store path, file, name, method, what is kept of it)."""
     def is_valid(self, path: str, /) -> bool: ...
     def references(self, path: str, /) -> Sequence[str]: ...
@@ -287,9 +289,18 @@ class Evaluator:
     def eval_file(self, path: str | bytes) -> Value:
         """The value of a file, or of a folder's `default.nix`; the path is absolute."""
     def eval_text(
-        self, text: str | bytes, *, base_dir: str | bytes, origin: Literal["string", "stdin"] = "string", scope: Value | None = None
+        self,
+        text: str | bytes,
+        *,
+        base_dir: str | bytes,
+        origin: Literal["string", "stdin"] = "string",
+        scope: Value | None = None,
+        lazy: bool = False,
     ) -> Value:
-        """The value of a text.  Relative paths in it are relative to `base_dir`; the attributes of `scope` are in scope."""
+        """The value of a text.  Relative paths in it are relative to `base_dir`; the attributes of `scope` are in scope.
+
+        A `lazy` one (without a scope) is parsed now and evaluated when it is asked for.
+        """
     def show_parsed(
         self, text: str | bytes, *, base_dir: str | bytes, origin: Literal["string", "stdin"] = "string", file: str | bytes | None = None
     ) -> bytes:
@@ -298,7 +309,11 @@ class Evaluator:
     def find_file(self, name: str | bytes) -> str:
         """The file that `<name>` finds."""
     def from_python(self, object: object) -> Value:
-        """The value of None, bool, int, float, str, bytes, a path (as Nix path), mapping, iterable or a `Value` of this evaluator."""
+        """The value of a Python object.
+
+        None, bool, int, float, str and bytes; a path becomes a Nix path, a mapping a set, an iterable a list.  A `Value` of this
+        evaluator, or an object that has one as `__nix_value__`, stays what it is.
+        """
     def flush(self) -> None:
         """Hand all that evaluation wrote so far to the host."""
     def recording(self) -> dict[str, Any]:
@@ -316,6 +331,8 @@ class Evaluator:
 class Value:
     """A value, perhaps not evaluated yet.  It keeps its evaluator alive.  TypeError where it has another kind than is asked for."""
 
+    @property
+    def evaluator(self) -> Evaluator: ...
     @property
     def kind(self) -> str:
         """As `builtins.typeOf` has it."""
@@ -349,8 +366,13 @@ class Value:
         """As `nix-instantiate --eval` prints it; nothing more is evaluated."""
     def to_json(self) -> bytes: ...
     def to_xml(self, *, strict: bool, places: bool) -> bytes: ...
-    def to_python(self) -> Any:
-        """Evaluated throughout, as Python's own objects; functions stay `Value`s."""
+    def to_python(self, wrap: Callable[[Value], object] | None = None) -> Any:
+        """Evaluated throughout, as Python's own objects.
+
+        A derivation becomes its output path, a function a `Value` or what `wrap` makes of that.
+        """
+    def identity(self) -> int:
+        """The same number for the same set, list or function of one evaluator."""
 
 def builtin_docs() -> list[_BuiltinDoc]: ...
 def error_codes() -> list[str]:

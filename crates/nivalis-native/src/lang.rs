@@ -409,6 +409,11 @@ impl Value {
 
 #[pymethods]
 impl Value {
+    #[getter]
+    fn evaluator(&self, py: Python<'_>) -> Py<Evaluator> {
+        self.owner.clone_ref(py)
+    }
+
     /// The type's name as `builtins.typeOf` gives it.
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<&'static str> {
