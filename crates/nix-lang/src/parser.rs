@@ -3,8 +3,8 @@
 //! One pass over the bytes builds the tree in the arena; [`crate::scope`] then binds the variables in place. Lists of unknown length are
 //! gathered on stacks that the whole parse shares, so nothing is allocated for a small list but its nodes.
 //!
-//! Depth. Whatever nests by brackets, strings, `if` or long attribute paths counts towards [`MAX_DEPTH`]; at that depth the parser
-//! needs some 15 MiB of stack. Chains (`a + b + …`, `x: y: …`, `else if …`, `a.b.c…`) are read in loops and may be of any length, save that
+//! Depth. Whatever nests by brackets, strings, `if` or long attribute paths counts towards [`MAX_DEPTH`]; at that depth parser and binder
+//! need at most 16 MiB of stack in a release build. Chains (`a + b + …`, `x: y: …`, `else if …`, `a.b.c…`) are read in loops and may be of any length, save that
 //! each level of variables counts in the binder.
 //!
 //! Not here: what a name means (`scope.rs`), and evaluation of constants, which would hide their positions.
@@ -12,13 +12,13 @@
 mod sets;
 mod strings;
 
+use crate::arena::Arena;
 use crate::ast::*;
 use crate::error::{Code, Error, Frame};
 use crate::lexer::{Lexer, Token, T};
 use crate::source::Pos;
 use crate::symbol::{Sym, Symbols};
 use crate::value::{EnvRef, Flat, ListRef, Shape, Val};
-use crate::arena::Arena;
 use std::cell::Cell;
 
 /// How deep expressions may nest.
@@ -415,7 +415,7 @@ impl<'a, 'p> Parser<'a, 'p> {
             let arena = self.arena;
             expr = match self.tails.pop() {
                 Some(Tail::Lambda { pos, arg, formals }) => {
-                    Expr::Lambda(arena.alloc(Lambda { pos, name: Cell::new(Sym(0)), arg, formals, body: expr }))
+                    Expr::Lambda(arena.alloc(Lambda { pos, name: Cell::new(Sym(0)), arg, formals, body: expr, keeps_env: Cell::new(None) }))
                 }
                 Some(Tail::Let { names, values }) => Expr::Let(arena.alloc(Let { names, values, body: expr, template: Cell::new(std::ptr::null()) })),
                 Some(Tail::With { pos, set }) => Expr::With(arena.alloc(With { pos, set, body: expr })),

@@ -9,12 +9,12 @@
 //!
 //! The walk goes down by recursion, which the parser's limit on nesting bounds; along chains (bodies, operators, selections) it goes by loops.
 
+use crate::arena::Arena;
 use crate::ast::*;
 use crate::error::{did_you_mean, Code, Error};
 use crate::parser::{take, Known, ParseOptions, R};
 use crate::source::Pos;
 use crate::symbol::{Sym, Symbols};
-use crate::arena::Arena;
 use std::cell::Cell;
 
 /// More `with`s around one variable than any program has. Each variable may need a list of them.
@@ -399,7 +399,7 @@ impl<'a> Binder<'a, '_> {
                 levels
             }
         };
-        Ok(Expr::WithVar(self.arena.alloc(WithVar { sym, pos, levels })))
+        Ok(Expr::WithVar(self.arena.alloc(WithVar { sym, pos, levels, cache: Cell::new((std::ptr::null(), 0)) })))
     }
 
     #[cold]
