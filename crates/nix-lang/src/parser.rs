@@ -4,7 +4,8 @@
 //! gathered on stacks that the whole parse shares, so nothing is allocated for a small list but its nodes.
 //!
 //! Depth. Whatever nests by brackets, strings, `if` or long attribute paths counts towards [`MAX_DEPTH`]; at that depth parser and binder
-//! need at most 16 MiB of stack in a release build. Chains (`a + b + …`, `x: y: …`, `else if …`, `a.b.c…`) are read in loops and may be of any length, save that
+//! need at most 16 MiB of stack in a release build. Chains (`a + b + …`, `x: y: …`, `else if …`, `a.b.c…`) are read in loops and may be of any
+//! length, save that
 //! each level of variables counts in the binder.
 //!
 //! Not here: what a name means (`scope.rs`), and evaluation of constants, which would hide their positions.
@@ -415,7 +416,7 @@ impl<'a, 'p> Parser<'a, 'p> {
             let arena = self.arena;
             expr = match self.tails.pop() {
                 Some(Tail::Lambda { pos, arg, formals }) => {
-                    Expr::Lambda(arena.alloc(Lambda { pos, name: Cell::new(Sym(0)), arg, formals, body: expr, keeps_env: Cell::new(None) }))
+                    Expr::Lambda(arena.alloc(Lambda { pos, name: Cell::new(Sym(0)), arg, formals, body: expr }))
                 }
                 Some(Tail::Let { names, values }) => Expr::Let(arena.alloc(Let { names, values, body: expr, template: Cell::new(std::ptr::null()) })),
                 Some(Tail::With { pos, set }) => Expr::With(arena.alloc(With { pos, set, body: expr })),
