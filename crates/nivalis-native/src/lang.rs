@@ -459,9 +459,10 @@ impl Value {
         self.owner.get().look(|k| k.context_texts(v))
     }
 
-    /// The value as `builtins.toString` would have it, without copying paths to the store.
-    fn coerced<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let s = self.run(py, |k, v| k.to_text(v).map(|s| s.val()))?;
+    /// The value as `builtins.toString` has it, or as it becomes a part of a string: there are fewer kinds then, and paths are copied.
+    #[pyo3(signature = (*, interpolated = false))]
+    fn coerced<'py>(&self, py: Python<'py>, interpolated: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let s = self.run(py, |k, v| if interpolated { k.interpolate(v) } else { k.to_text(v) }.map(|s| s.val()))?;
         Ok(PyBytes::new(py, s.as_str().map_or(b"", |s| s.bytes())))
     }
 

@@ -61,6 +61,8 @@ pub struct WithVar<'a> {
     pub pos: Pos,
     /// How many levels outward each enclosing `with` is, innermost first.
     pub levels: &'a [u32],
+    /// The evaluator's: as in `Select`.
+    pub cache: Cell<(*const Shape, u32)>,
 }
 
 /// `e.name`, static and without `or`. A longer static path is nested ones.
@@ -136,6 +138,19 @@ pub struct Lambda<'a> {
     pub arg: Sym,
     pub formals: Option<Formals<'a>>,
     pub body: Expr<'a>,
+    /// The evaluator's: whether a call can leave something behind that refers to its environment, once found out.
+    pub keeps_env: Cell<Option<bool>>,
+}
+
+impl Lambda<'_> {
+    /// How many slots the environment of a call has.
+    #[inline(always)]
+    pub fn env_len(&self) -> usize {
+        match &self.formals {
+            None => 1,
+            Some(formals) => usize::from(self.arg != Sym(0)) + formals.list.len(),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -399,7 +399,7 @@ impl<'a> Binder<'a, '_> {
                 levels
             }
         };
-        Ok(Expr::WithVar(self.arena.alloc(WithVar { sym, pos, levels })))
+        Ok(Expr::WithVar(self.arena.alloc(WithVar { sym, pos, levels, cache: Cell::new((std::ptr::null(), 0)) })))
     }
 
     #[cold]

@@ -22,10 +22,10 @@
 //! objects are small, takes less memory than one at the sizes that systems have. All pointers here point into that arena,
 //! which is why the unsafe code of the crate is confined to this module and the evaluator: whoever holds a `Val` holds the evaluator.
 
+use crate::arena::Arena;
 use crate::ast::{Expr, Lambda};
 use crate::source::Pos;
 use crate::symbol::Sym;
-use crate::arena::Arena;
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
@@ -472,6 +472,12 @@ impl EnvRef {
             env = EnvRef(unsafe { *env.0 } as *mut u64);
         }
         env
+    }
+    /// Gives an environment that is used again another outer one.
+    #[inline(always)]
+    pub fn set_up(self, up: EnvRef) {
+        // SAFETY: the first word is the outer environment.
+        unsafe { *self.0 = up.0 as u64 };
     }
     /// A slot that is written already.
     #[inline(always)]

@@ -15,11 +15,15 @@ impl Evaluator {
             if let Some(function) = f.as_lambda() {
                 self.enter_call(e.pos)?;
                 let (mut code, mut outer) = (function.code(), function.env());
+                // Of a function of several arguments all environments but the last are kept by the next one.
+                let mut before: Option<(EnvRef, usize)> = None;
                 let result = loop {
+                    let len = code.env_len();
+                    let keeps = scratch::keeps_env(code);
                     let inner = match &code.formals {
                         None => {
-                            let inner = EnvRef::alloc(self.arena, outer, 1);
                             let arg = self.delay(&args[at], env);
+                            let inner = self.new_env(keeps, outer, 1);
                             inner.set(0, arg);
                             inner
                         }
@@ -38,8 +42,20 @@ impl Evaluator {
                     at += 1;
                     match &code.body {
                         // `x: y: …` with both arguments there: no closure in between.
-                        Expr::Lambda(next) if at < args.len() => (code, outer) = (next, inner),
-                        body => break self.eval(body, inner),
+                        Expr::Lambda(next) if at < args.len() => {
+                            before = if before.is_none() && code.formals.is_none() { Some((inner, len)) } else { None };
+                            (code, outer) = (next, inner);
+                        }
+                        body => {
+                            let result = self.eval(body, inner);
+                            if !keeps {
+                                self.scratch.give_back(inner, len);
+                                if let Some((env, len)) = before {
+                                    self.scratch.give_back(env, len);
+                                }
+                            }
+                            break result;
+                        }
                     }
                 };
                 self.leave_call();
@@ -104,31 +120,74 @@ impl Evaluator {
         }
     }
 
+    #[inline(always)]
+    fn new_env(&mut self, keeps: bool, outer: EnvRef, len: usize) -> EnvRef {
+        if keeps {
+            EnvRef::alloc(self.arena, outer, len)
+        } else {
+            self.scratch.env(self.arena, outer, len)
+        }
+    }
+
     /// Calls a function with one argument.
     #[inline]
     pub fn call_lambda(&mut self, function: LambdaRef, arg: Val, pos: Pos) -> R<Val> {
+        self.call_lambda_with(function, &[arg], pos).map(|(v, _)| v)
+    }
+
+    /// Calls a function with as many of the arguments as it and the functions that are its body take; says how many that were.
+    #[inline]
+    fn call_lambda_with(&mut self, function: LambdaRef, args: &[Val], pos: Pos) -> R<(Val, usize)> {
         self.enter_call(pos)?;
-        let code = function.code();
-        let bound = match &code.formals {
-            None => {
-                let inner = EnvRef::alloc(self.arena, function.env(), 1);
-                inner.set(0, arg);
-                Ok(inner)
+        let (mut code, mut outer) = (function.code(), function.env());
+        let mut before: Option<(EnvRef, usize)> = None;
+        let mut at = 0;
+        let result = loop {
+            let len = code.env_len();
+            let keeps = scratch::keeps_env(code);
+            let inner = match &code.formals {
+                None => {
+                    let inner = self.new_env(keeps, outer, 1);
+                    inner.set(0, args[at]);
+                    inner
+                }
+                Some(formals) => {
+                    let bound = match self.force(args[at]) {
+                        Ok(arg) => self.bind_formals(code, formals, outer, arg, pos),
+                        Err(t) => Err(t),
+                    };
+                    match bound {
+                        Ok(inner) => inner,
+                        Err(t) => break Err(t),
+                    }
+                }
+            };
+            at += 1;
+            match &code.body {
+                Expr::Lambda(next) if at < args.len() => {
+                    before = if before.is_none() && code.formals.is_none() { Some((inner, len)) } else { None };
+                    (code, outer) = (next, inner);
+                }
+                body => {
+                    let result = self.eval(body, inner);
+                    if !keeps {
+                        self.scratch.give_back(inner, len);
+                        if let Some((env, len)) = before {
+                            self.scratch.give_back(env, len);
+                        }
+                    }
+                    break result;
+                }
             }
-            Some(formals) => match self.force(arg) {
-                Ok(arg) => self.bind_formals(code, formals, function.env(), arg, pos),
-                Err(t) => Err(t),
-            },
-        };
-        let result = match bound {
-            Ok(inner) => self.eval(&code.body, inner),
-            Err(t) => Err(t),
         };
         self.leave_call();
-        if result.is_err() {
-            self.call_frame(code, pos);
+        match result {
+            Ok(v) => Ok((v, at)),
+            Err(t) => {
+                self.call_frame(code, pos);
+                Err(t)
+            }
         }
-        result
     }
 
     /// Calls any value that can be called.
@@ -138,8 +197,9 @@ impl Evaluator {
         while at < args.len() {
             match f.kind() {
                 Kind::Lambda(function) => {
-                    f = self.call_lambda(function, args[at], pos)?;
-                    at += 1;
+                    let (v, taken) = self.call_lambda_with(function, &args[at..], pos)?;
+                    f = v;
+                    at += taken;
                 }
                 Kind::PrimOp(id) => {
                     let arity = self.state.arity(id);
@@ -208,7 +268,7 @@ impl Evaluator {
             return Err(thrown);
         };
         let named = usize::from(code.arg != Sym(0));
-        let inner = EnvRef::alloc(self.arena, outer, named + formals.list.len());
+        let inner = self.new_env(scratch::keeps_env(code), outer, code.env_len());
         if named == 1 {
             inner.set(0, arg);
         }

@@ -255,24 +255,8 @@ impl Evaluator {
         let Some(attrs) = set.as_attrs() else {
             return Err(self.select_failed(set, e.sym, e.pos));
         };
-        let (flat, at) = if let AttrsForm::Flat(flat) = attrs.form() {
-            let (shape, at) = e.cache.get();
-            if std::ptr::eq(shape, flat.shape()) {
-                (flat, at)
-            } else {
-                match flat.shape().find(e.sym) {
-                    Some(at) => {
-                        e.cache.set((flat.shape(), at));
-                        (flat, at)
-                    }
-                    None => return Err(self.select_failed(set, e.sym, e.pos)),
-                }
-            }
-        } else {
-            match attrs.find(e.sym) {
-                Some(found) => found,
-                None => return Err(self.select_failed(set, e.sym, e.pos)),
-            }
+        let Some((flat, at)) = find_cached(attrs, e.sym, &e.cache) else {
+            return Err(self.select_failed(set, e.sym, e.pos));
         };
         let slot = flat.slot(at);
         let v = slot.get();
@@ -371,7 +355,7 @@ impl Evaluator {
             let Some(attrs) = set.as_attrs() else {
                 return Err(self.type_error(e.pos, "a set", set));
             };
-            if let Some((flat, at)) = attrs.find(e.sym) {
+            if let Some((flat, at)) = find_cached(attrs, e.sym, &e.cache) {
                 return match self.force_slot(flat.slot(at), flat.slot_env()) {
                     Ok(v) => Ok(v),
                     Err(t) => {

@@ -118,6 +118,11 @@ impl Evaluator {
         self.coerce_to_string(v, Coerce::TO_STRING, Pos::NONE)
     }
 
+    /// `"${v}"`
+    pub fn interpolate(&mut self, v: Val) -> R<Str> {
+        self.coerce_to_string(v, Coerce::INTERPOLATION, Pos::NONE)
+    }
+
     /// The value as JSON.
     pub fn to_json(&mut self, v: Val) -> R<Vec<u8>> {
         let mut out = StrBuf::new(self);

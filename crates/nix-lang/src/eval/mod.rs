@@ -19,6 +19,7 @@ mod expr;
 mod face;
 mod import;
 mod print;
+mod scratch;
 mod xml;
 
 pub use attrs::AttrsBuilder;
@@ -26,6 +27,7 @@ pub use coerce::{Coerce, StrBuf};
 pub use context::{ContextElem, ContextSet};
 pub use print::PrintStyle;
 
+use crate::arena::Arena;
 use crate::ast::Expr;
 use crate::builtins;
 use crate::error::{Code, Error, Frame};
@@ -33,7 +35,6 @@ use crate::source::{Origin, Pos, SourceMap};
 use crate::symbol::{FxMap, Sym, Symbols};
 use crate::value::*;
 use crate::world::{World, WorldError};
-use crate::arena::Arena;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -139,6 +140,7 @@ pub struct Evaluator {
     pub(crate) copied: FxMap<Vec<u8>, Val>,
     pub(crate) state: builtins::State,
     buffers: Vec<Vec<u8>>,
+    scratch: scratch::Scratch,
     stack_limit: usize,
     depth: u32,
     interrupt: Arc<AtomicBool>,
@@ -187,6 +189,7 @@ impl Evaluator {
             copied: FxMap::default(),
             state: builtins::State::default(),
             buffers: Vec::new(),
+            scratch: scratch::Scratch::default(),
             stack_limit: 0,
             depth: 0,
             interrupt: Arc::new(AtomicBool::new(false)),
@@ -478,7 +481,38 @@ impl Evaluator {
                 self.lazy_slot(env.slot(*index), env)
             }
             Expr::Lambda(code) => Val::lambda(self.arena, &**code, env),
+            Expr::Select(_) | Expr::WithVar(_) => match self.peek(expr, env) {
+                Some((flat, at)) => self.lazy_slot(flat.slot(at), flat.slot_env()),
+                None => Val::thunk(self.arena, expr, env),
+            },
             _ => Val::thunk(self.arena, expr, env),
+        }
+    }
+
+    /// Where an attribute is that can be found without evaluating anything: then no thunk is needed to find it later.
+    fn peek(&mut self, expr: &'static Expr<'static>, env: EnvRef) -> Option<(Flat, u32)> {
+        match expr {
+            Expr::Select(e) => {
+                let set = match &e.set {
+                    Expr::Const(v) => *v,
+                    Expr::Local { level, index, .. } => env.up(u32::from(*level)).slot(*index).get(),
+                    inner => {
+                        let (flat, at) = self.peek(inner, env)?;
+                        flat.slot(at).get()
+                    }
+                };
+                find_cached(done(set).as_attrs()?, e.sym, &e.cache)
+            }
+            Expr::WithVar(e) => {
+                for &level in e.levels {
+                    let set = env.up(level).slot(0).get();
+                    if let Some(found) = find_cached(done(set).as_attrs()?, e.sym, &e.cache) {
+                        return Some(found);
+                    }
+                }
+                None
+            }
+            _ => None,
         }
     }
 
@@ -627,6 +661,25 @@ impl Evaluator {
             _ => "lambda",
         }
     }
+}
+
+/// What a slot's word or a thunk has come to; a word that is not computed yet stays as it is.
+#[inline(always)]
+fn done(v: Val) -> Val {
+    v.as_thunk().and_then(ThunkRef::value).unwrap_or(v)
+}
+
+/// Looks an attribute up by way of a node's cache of the shape seen last.
+#[inline(always)]
+pub(crate) fn find_cached(attrs: AttrsRef, sym: Sym, cache: &Cell<(*const Shape, u32)>) -> Option<(Flat, u32)> {
+    let AttrsForm::Flat(flat) = attrs.form() else { return attrs.find(sym) };
+    let (shape, at) = cache.get();
+    if std::ptr::eq(shape, flat.shape()) {
+        return Some((flat, at));
+    }
+    let at = flat.shape().find(sym)?;
+    cache.set((flat.shape(), at));
+    Some((flat, at))
 }
 
 #[inline(always)]
