@@ -344,8 +344,8 @@ class Value:
         """The bytes of a string or path."""
     def context(self) -> list[str]:
         """A string's context: `path`, `!output!drv` or `=drv` each."""
-    def coerced(self) -> bytes:
-        """As `builtins.toString` has it."""
+    def coerced(self, *, interpolated: bool = False) -> bytes:
+        """As `builtins.toString` has it, or as in `"${v}"`: there paths are copied to the store, and numbers are refused."""
     def names(self) -> list[str]:
         """The names of a set's attributes, in alphabetical order."""
     def attr(self, name: str | bytes) -> Value:

@@ -2,56 +2,19 @@
 
 One file per command, and only here are arguments read, the working directory looked at, output written and the process ended;
 everything below takes values and raises `NivalisError`.  A command may import any package, and does so where it needs it:
-`nivalis --help` is to start in under 100 ms, so it reads `COMMANDS` and imports no command.
+`nivalis --help` is to start in under 100 ms, so it reads the table in `nivalis.cli.group` and imports no command.
 
-A Nix face is a function `main()` in a module of its own, named in pyproject.toml; it does not go through this one.
+A Nix face is a function `main()` in a module of its own, named in pyproject.toml; it does not go through the table, and
+this package imports nothing before it is asked to, since Nix's own commands must start as fast as Nix's.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from typing import NamedTuple
-
-import click
-
-import nivalis
-
-__all__ = ["COMMANDS", "LazyCommand", "main"]
+__all__ = ["main"]
 
 
-class LazyCommand(NamedTuple):
-    """Where a command is, and the line that `--help` shows for it: `module` has it as its attribute `command`."""
-
-    module: str
-    summary: str
-
-
-COMMANDS: Mapping[str, LazyCommand] = {}
-
-
-class _Commands(click.Group):
-    """Finds commands in `COMMANDS` and imports one only to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        command = importlib.import_module(entry.module).command
-        assert isinstance(command, click.Command), f"{entry.module}.command is no command"
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, COMMANDS[name].summary) for name in self.list_commands(ctx)]
-        if rows:
-            with formatter.section("Commands"):
-                formatter.write_dl(rows)
-
-
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(nivalis.__version__, "-V", "--version", message="nivalis %(version)s")
 def main() -> None:
-    """Build, ship and run declarative Linux systems."""
+    """The program `nivalis`."""
+    from nivalis.cli.group import nivalis_group
+
+    nivalis_group()

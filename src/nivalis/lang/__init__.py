@@ -12,14 +12,19 @@ What it may import: the standard library, `nivalis._native`, `nivalis.errors` an
 
 What it does not do: it builds nothing and fetches nothing (a builder and a fetcher are handed in), prints nothing, and reads
 neither the environment nor the working directory.  Errors of the language are `nivalis.errors.EvalError`.
+
+The names here are imported when they are first used, as those of `nivalis.store`: a program that starts often takes what it
+needs from the modules.
 """
 
-from nivalis.lang.auto_call import AutoArguments, auto_call, find_along_path, parse_attribute_path
-from nivalis.lang.evaluator import EvalSettings, Evaluator
-from nivalis.lang.get_derivations import FoundDerivation, find_derivations
-from nivalis.lang.host import Builder, Fetcher, FetchError, Host, NotBuiltError
-from nivalis.lang.search_path import SearchEntry, parse_nix_path
-from nivalis.lang.value import AttrSet, Function, List, Path, Scalar, String, Value
+TYPE_CHECKING = False  # `typing` itself is not for free
+if TYPE_CHECKING:
+    from nivalis.lang.auto_call import AutoArguments, auto_call, find_along_path, parse_attribute_path
+    from nivalis.lang.evaluator import EvalSettings, Evaluator
+    from nivalis.lang.get_derivations import FoundDerivation, find_derivations
+    from nivalis.lang.host import Builder, Fetcher, FetchError, Host, NotBuiltError
+    from nivalis.lang.search_path import SearchEntry, parse_nix_path
+    from nivalis.lang.value import AttrSet, Function, List, Path, Scalar, String, Value
 
 __all__ = [
     "AttrSet",
@@ -45,3 +50,37 @@ __all__ = [
     "parse_attribute_path",
     "parse_nix_path",
 ]
+
+_MODULES = {
+    "AttrSet": "value",
+    "AutoArguments": "auto_call",
+    "Builder": "host",
+    "EvalSettings": "evaluator",
+    "Evaluator": "evaluator",
+    "FetchError": "host",
+    "Fetcher": "host",
+    "FoundDerivation": "get_derivations",
+    "Function": "value",
+    "Host": "host",
+    "List": "value",
+    "NotBuiltError": "host",
+    "Path": "value",
+    "Scalar": "value",
+    "SearchEntry": "search_path",
+    "String": "value",
+    "Value": "value",
+    "auto_call": "auto_call",
+    "find_along_path": "auto_call",
+    "find_derivations": "get_derivations",
+    "parse_attribute_path": "auto_call",
+    "parse_nix_path": "search_path",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return found

@@ -15,15 +15,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nivalis import _native
 from nivalis._types import StrPath
+from nivalis.errors import EvalError
+from nivalis.lang.encoding import decode
 from nivalis.lang.host import Builder, Fetcher, Host
 from nivalis.lang.search_path import SearchEntry
 from nivalis.lang.value import AttrSet, Value, wrap
 from nivalis.store.layout import DEFAULT_STORE_DIR, StoreLayout
-from nivalis.store.store import Store
+
+if TYPE_CHECKING:
+    from nivalis.store.store import Store
 
 __all__ = ["EvalSettings", "Evaluator"]
 
@@ -68,7 +72,7 @@ class Evaluator:
         builder: Builder | None = None,
         record: bool = False,
     ) -> None:
-        layout = store.layout if isinstance(store, Store) else store
+        layout = store if store is None or isinstance(store, StoreLayout) else store.layout
         self.settings = settings
         self._host = Host(store, clock=clock, on_trace=on_trace, on_warn=on_warn, on_break=on_break, fetcher=fetcher, builder=builder)
         self._native = _native.Evaluator(
@@ -126,7 +130,7 @@ class Evaluator:
     def parse(self, text: str | bytes, *, base_dir: StrPath = "/", file: StrPath | None = None, origin: Literal["string", "stdin"] = "string") -> str:
         """The parsed expression as `nix-instantiate --parse` prints it.  Raises EvalError `syntax-error`."""
         named = None if file is None else os.fspath(file)
-        return os.fsdecode(self._native.show_parsed(text, base_dir=os.fspath(base_dir), origin=origin, file=named))
+        return decode(self._native.show_parsed(text, base_dir=os.fspath(base_dir), origin=origin, file=named))
 
     def find_file(self, name: str) -> str:
         """The path that `<name>` stands for.  Raises EvalError `search-path`."""
@@ -147,8 +151,13 @@ class Evaluator:
     # ---- on the way ----
 
     def flush(self) -> None:
-        """Have everything in the store that evaluation added.  Raises EvalError, with the store's error as its cause."""
-        self._native.flush()
+        """Have everything in the store that evaluation added.  Raises StoreError, OSError."""
+        try:
+            self._native.flush()
+        except EvalError as error:
+            if error.__cause__ is not None:
+                raise error.__cause__ from None
+            raise
 
     def forget_files(self) -> None:
         """Read files again that are evaluated from now on."""

@@ -10,13 +10,16 @@ an expression names are not required to be valid.  Building and fetching are don
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from nivalis.errors import InvalidPathError, NivalisError
+from nivalis.lang.encoding import decode
 from nivalis.store.layout import StoreLayout
-from nivalis.store.store import Source, Store
+
+# What a database needs takes longer to load than most evaluations take: it is loaded when the store is asked.
+if TYPE_CHECKING:
+    from nivalis.store.store import Source, Store
 
 __all__ = ["Builder", "FetchError", "Fetcher", "Host", "NotBuiltError"]
 
@@ -71,7 +74,8 @@ class Host:
         fetcher: Fetcher | None = None,
         builder: Builder | None = None,
     ) -> None:
-        self._store = store
+        self._layout = store if isinstance(store, StoreLayout) else None
+        self._store = None if isinstance(store, StoreLayout) else store
         self._owned: Store | None = None
         self._clock = clock
         self._on_trace = on_trace
@@ -91,7 +95,7 @@ class Host:
     def write(self, texts: list[_Text], sources: list[_Source]) -> None:
         """Put into the store what is not in it.  Sources come first, as texts refer to them."""
         store = self._store
-        if not isinstance(store, Store) or store.read_only:
+        if store is None or store.read_only:
             return
         paths = [text[0] for text in texts] + [source[0] for source in sources]
         store.protect(paths)
@@ -127,7 +131,7 @@ class Host:
 
     def ensure_path(self, path: str) -> None:
         store = self._store
-        if not isinstance(store, Store) or store.read_only:
+        if store is None or store.read_only:
             return
         store.protect([path])
         if not store.is_valid(path):
@@ -163,10 +167,12 @@ class Host:
         return found
 
     def _opened(self) -> Store | None:
-        if isinstance(self._store, Store):
+        if self._store is not None:
             return self._store
-        if self._owned is None and self._store is not None:
-            self._owned = Store.open(self._store, read_only=True)
+        if self._owned is None and self._layout is not None:
+            from nivalis.store.store import Store
+
+            self._owned = Store.open(self._layout, read_only=True)
         return self._owned
 
     # ---- the network ----
@@ -192,11 +198,11 @@ class Host:
 
     def trace(self, message: bytes) -> None:
         if self._on_trace is not None:
-            self._on_trace(os.fsdecode(message))
+            self._on_trace(decode(message))
 
     def warn(self, message: bytes) -> None:
         if self._on_warn is not None:
-            self._on_warn(os.fsdecode(message))
+            self._on_warn(decode(message))
 
     def breakpoint(self) -> None:
         if self._on_break is not None:
@@ -204,6 +210,8 @@ class Host:
 
 
 def _make_source(source: _Source) -> Source:
+    from nivalis.store.store import Source
+
     path, file, name, method, kept = source
     if kept is None:
         return Source(file, name, method, expected=path)

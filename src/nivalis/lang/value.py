@@ -11,12 +11,12 @@ what `to_python()` gives.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from nivalis import _native
 from nivalis.errors import Position
+from nivalis.lang.encoding import decode
 
 __all__ = ["AttrSet", "Function", "List", "Path", "Scalar", "String", "Value"]
 
@@ -56,19 +56,23 @@ class Value:
 
     def to_text(self) -> str:
         """What `builtins.toString` gives."""
-        return os.fsdecode(self.__nix_value__.coerced())
+        return decode(self.__nix_value__.coerced())
+
+    def interpolated(self) -> str:
+        """What the value is as a part of a string, `"${v}"`: a path is copied to the store; numbers and lists are refused."""
+        return decode(self.__nix_value__.coerced(interpolated=True))
 
     def to_json(self) -> str:
         """As `builtins.toJSON` has it: paths are copied to the store."""
-        return os.fsdecode(self.__nix_value__.to_json())
+        return decode(self.__nix_value__.to_json())
 
     def to_xml(self, *, strict: bool = True, positions: bool = False) -> str:
         """As `builtins.toXML` has it; without `strict`, what is not evaluated stays `<unevaluated />`."""
-        return os.fsdecode(self.__nix_value__.to_xml(strict=strict, places=positions))
+        return decode(self.__nix_value__.to_xml(strict=strict, places=positions))
 
     def print(self, *, pretty: bool = False) -> str:
         """The value as `nix-instantiate --eval` prints it, or indented for people; nothing more is evaluated."""
-        return os.fsdecode(self.__nix_value__.print(pretty))
+        return decode(self.__nix_value__.print(pretty))
 
     def position(self) -> Position | None:
         """Where it stands in a source, if that is known (of functions; of attributes, `AttrSet.position_of`)."""

@@ -1,0 +1,52 @@
+"""`nivalis` itself: the commands' table, and the group that imports a command only to run it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import click
+
+import nivalis
+
+__all__ = ["COMMANDS", "LazyCommand", "nivalis_group"]
+
+
+class LazyCommand(NamedTuple):
+    """Where a command is, and the line that `--help` shows for it: `module` has it as its attribute `command`."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: Mapping[str, LazyCommand] = {
+    "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),
+}
+
+
+class _Commands(click.Group):
+    """Finds commands in `COMMANDS` and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = importlib.import_module(entry.module).command
+        assert isinstance(command, click.Command), f"{entry.module}.command is no command"
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, COMMANDS[name].summary) for name in self.list_commands(ctx)]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+@click.command("nivalis", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(nivalis.__version__, "-V", "--version", message="nivalis %(version)s")
+def nivalis_group() -> None:
+    """Build, ship and run declarative Linux systems."""

@@ -1,0 +1,266 @@
+"""`nix-instantiate`: evaluate Nix expressions, print what they are, or write the derivations that they give.
+
+Flags, output and exit status are CppNix's, byte by byte on stdout; errors on stderr are nivalis's own.  What one file gives is
+printed before the next is looked at.
+
+It starts often (editors, scripts, every build), so nothing is imported here that a plain evaluation does not need.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from nivalis import _native
+from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file, show_trace_message, show_warning
+from nivalis.cli.failures import fold_trace, run
+from nivalis.errors import EvalError
+from nivalis.lang.auto_call import AutoArguments, auto_call, find_along_path
+from nivalis.lang.encoding import encode
+from nivalis.lang.evaluator import Evaluator
+from nivalis.lang.get_derivations import find_derivations
+from nivalis.lang.value import Value
+from nivalis.store.layout import StoreLayout
+
+if TYPE_CHECKING:
+    from nivalis.store.store import Store
+
+__all__ = ["main"]
+
+_HELP = """\
+Usage: nix-instantiate [FLAGS] [FILES...]
+
+Evaluates Nix expressions in files (./default.nix if there are none), and writes the derivations that they give to the store.
+
+What to evaluate:
+  FILE                      a file, a folder with a default.nix, or <name> from the search path
+  -                         standard input
+  -E, --expr                the arguments are expressions rather than files
+  -A, --attr PATH           only what this attribute path leads to; may be repeated
+  --arg NAME EXPR           pass an expression to functions that take NAME
+  --argstr NAME STRING      pass a string
+  -I [NAME=]PATH            look here first for <NAME>
+
+What to do with it:
+  --eval                    print the value; no derivation is written
+  --strict                  evaluate all that is inside of it
+  --json, --xml, --raw      print it as JSON, as XML, or just as the string that it is
+  --no-location             leave source locations out of XML
+  --parse                   print the parsed expression
+  --find-file               print the files that names in the search path lead to
+  --read-write-mode         with --eval: write to the store what evaluation adds to it
+  --readonly-mode, --dry-run
+                            write nothing
+
+The store:
+  --store PLACE             use the store there: a folder, or local?root=...
+  --add-root LINK           make LINK a garbage-collector root of what is printed (LINK-2 and so on of more)
+
+Other:
+  --show-trace              show all frames of an error's trace
+  --option NAME VALUE       set one of Nix's settings
+  --extra-experimental-features NAMES
+                            allow features such as pipe-operators
+  --pure-eval, --impure     whether only what is named by its content may be read
+  --no-eval-cache           do not answer from the cache of evaluations
+  -h, --help, --version
+"""
+
+
+class Options(EvalOptions):
+    """The flags of this command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[str] = []
+        self.attributes: list[str] = []
+        self.action = "instantiate"
+        self.output = "plain"
+        self.from_stdin = False
+        self.from_arguments = False
+        self.strict = False
+        self.locations = True
+        self.read_write = False
+        self.root: str | None = None
+
+    def flags(self) -> Flags:
+        def put(name: str, value: object) -> tuple[int, object]:
+            return 0, lambda: setattr(self, name, value)
+
+        own = {
+            "-": put("from_stdin", True),
+            "-E": put("from_arguments", True),
+            "--expr": put("from_arguments", True),
+            "--eval": put("action", "eval"),
+            "--eval-only": put("action", "eval"),
+            "--parse": put("action", "parse"),
+            "--parse-only": put("action", "parse"),
+            "--find-file": put("action", "find-file"),
+            "--help": put("action", "help"),
+            "-h": put("action", "help"),
+            "--version": put("action", "version"),
+            "--strict": put("strict", True),
+            "--raw": put("output", "raw"),
+            "--xml": put("output", "xml"),
+            "--json": put("output", "json"),
+            "--no-location": put("locations", False),
+            "--read-write-mode": put("read_write", True),
+            "--dry-run": put("read_only", True),
+            "--indirect": (0, lambda: None),
+            "-A": (1, self.attributes.append),
+            "--attr": (1, self.attributes.append),
+            "--add-root": (1, lambda link: setattr(self, "root", link)),
+        }
+        return {**super().flags(), **own}  # type: ignore[dict-item]
+
+
+def main() -> None:
+    """The program."""
+    raise SystemExit(run(lambda: nix_instantiate(sys.argv[1:])))
+
+
+def nix_instantiate(words: Sequence[str]) -> int:
+    """Do what the arguments say; the exit status.  Raises NivalisError."""
+    options = Options()
+    try:
+        read_arguments(words, options.flags(), options.files.append)
+    except UsageError as error:
+        error.hint = error.hint or "`nix-instantiate --help` shows all flags"
+        raise
+    if options.action == "help":
+        print(_HELP, end="")
+        return 0
+    if options.action == "version":
+        print(f"nix-instantiate (nivalis {_native.__version__}) {_native.NIX_VERSION}")
+        return 0
+    if options.action in ("eval", "parse", "find-file") and not options.read_write:
+        options.read_only = True
+    environment = dict(os.environ)
+    folder = os.getcwd()
+    layout = options.layout(environment)
+    settings = options.settings(environment, folder, layout)
+    store = layout if options.read_only else _open_store(layout)
+    try:
+        evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_warning)
+        try:
+            return _Run(options, evaluator, store, folder).run()
+        except EvalError as error:
+            if not options.show_trace:
+                fold_trace(error, options.library(settings, folder, layout.store_dir))
+            raise
+    finally:
+        # The process ends: its memory need not be given back piece by piece.
+        if not isinstance(store, StoreLayout):
+            store.close()
+
+
+def _open_store(layout: StoreLayout) -> Store:
+    from nivalis.store.store import Store
+
+    return Store.open(layout)
+
+
+class _Run:
+    def __init__(self, options: Options, evaluator: Evaluator, store: Store | StoreLayout, folder: str) -> None:
+        self._options = options
+        self._evaluator = evaluator
+        self._store = store
+        self._folder = folder
+        self._arguments: AutoArguments = {}
+        self._roots = 0
+        self._has_warned = False
+
+    def run(self) -> int:
+        options = self._options
+        self._arguments = make_arguments(self._evaluator, options, self._folder)
+        if options.action == "find-file":
+            for name in options.files:
+                _write_line(self._evaluator.find_file(name))
+            return 0
+        if options.from_stdin:
+            self._show_text(sys.stdin.buffer.read(), "stdin")
+        elif not options.files and not options.from_arguments:
+            options.files.append("./default.nix")
+        for word in options.files:
+            if options.from_arguments:
+                self._show_text(os.fsencode(word), "string")
+            else:
+                self._show_file(resolve_file(self._evaluator, word, self._folder))
+        return 0
+
+    def _show_text(self, text: bytes, origin: Literal["stdin", "string"]) -> None:
+        if self._options.action == "parse":
+            _write_line(self._evaluator.parse(text, base_dir=self._folder, origin=origin))
+        else:
+            self._show(self._evaluator.eval(text, base_dir=self._folder, origin=origin))
+
+    def _show_file(self, file: str) -> None:
+        if self._options.action != "parse":
+            self._show(self._evaluator.eval_file(file))
+            return
+        while os.path.islink(file):
+            file = os.path.normpath(os.path.join(os.path.dirname(file), os.readlink(file)))
+        if os.path.isdir(file):
+            file = os.path.join(file, "default.nix")
+        with open(file, "rb") as stream:
+            _write_line(self._evaluator.parse(stream.read(), base_dir=os.path.dirname(file), file=file))
+
+    def _show(self, root: Value) -> None:
+        for path in self._options.attributes or [""]:
+            value = find_along_path(root, path, self._arguments)
+            if self._options.action == "eval":
+                self._print(auto_call(value, self._arguments) if self._arguments else value)
+            else:
+                self._instantiate(value)
+
+    def _print(self, value: Value) -> None:
+        options = self._options
+        if options.output == "raw":
+            _write(encode(value.interpolated()))
+        elif options.output == "xml":
+            _write(encode(value.to_xml(strict=options.strict, positions=options.locations)))
+        elif options.output == "json":
+            _write_line(value.to_json())
+        else:
+            if options.strict:
+                value.force(deep=True)
+            _write_line(value.print())
+        if not options.read_only:
+            self._evaluator.flush()
+
+    def _instantiate(self, value: Value) -> None:
+        lines: list[tuple[str, str]] = []
+        try:
+            for found in find_derivations(value, self._arguments):
+                lines.append((found.drv_path(), found.output_name()))
+        finally:
+            # What comes before a failure is written, in one batch, and printed.
+            self._evaluator.flush()
+            for path, output in lines:
+                _write_line(self._add_root(path) + ("" if output == "out" else f"!{output}"))
+
+    def _add_root(self, path: str) -> str:
+        """Make the derivation a root if that is wished; what to print for it."""
+        options = self._options
+        if options.root is None:
+            if options.gc_warning and not self._has_warned:
+                show_warning("you did not specify '--add-root'; the result might be removed by the garbage collector")
+                self._has_warned = True
+            return path
+        self._roots += 1
+        link = options.root if self._roots == 1 else f"{options.root}-{self._roots}"
+        if isinstance(self._store, StoreLayout):
+            raise UsageError("flag '--add-root' needs a store that may be written")
+        return str(self._store.add_root(os.path.join(self._folder, link), path))
+
+
+def _write_line(text: str) -> None:
+    _write(encode(text) + b"\n")
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
