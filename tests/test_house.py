@@ -25,7 +25,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
 import nivalis
-from nivalis import cli
+from nivalis.cli import group
 
 # Debian 10's, and that of every enterprise distribution still maintained.
 OLDEST_GLIBC = (2, 28)
@@ -178,7 +178,7 @@ def test_declared_programs_exist(checkout: Path) -> None:
 
 
 def test_every_command_is_what_its_entry_says() -> None:
-    for name, entry in cli.COMMANDS.items():
+    for name, entry in group.COMMANDS.items():
         command = importlib.import_module(entry.module).command
         assert isinstance(command, click.Command)
         assert command.name == name
@@ -202,14 +202,14 @@ def test_version_and_help() -> None:
     answer = _nivalis("--help")
     assert answer.returncode == 0
     assert answer.stdout.startswith("Usage: nivalis ")
-    assert [name for name in cli.COMMANDS if name not in answer.stdout] == []
+    assert [name for name in group.COMMANDS if name not in answer.stdout] == []
 
 
 def test_help_imports_no_command_and_no_kernel() -> None:
-    code = "import json, sys; from nivalis import cli; cli.main(['--help'], standalone_mode=False); print(json.dumps(sorted(sys.modules)))"
+    code = "import json, sys; from nivalis.cli.group import nivalis_group as main; main(['--help'], standalone_mode=False); print(json.dumps(sorted(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(answer.stdout.splitlines()[-1]))
-    assert loaded & ({entry.module for entry in cli.COMMANDS.values()} | {"nivalis._native", "nivalis.lang", "nivalis.store", "rich"}) == set()
+    assert loaded & ({entry.module for entry in group.COMMANDS.values()} | {"nivalis._native", "nivalis.lang", "nivalis.store", "rich"}) == set()
 
 
 def test_help_starts_fast() -> None:
