@@ -94,6 +94,14 @@ impl Arena {
         }
     }
 
+    /// Takes the last `n` words back, if they are at `start` and nothing has been allocated since.
+    #[inline(always)]
+    pub(crate) fn take_back(&self, start: *mut u64, n: usize) {
+        if self.next.get() == start as usize + n * 8 {
+            self.next.set(start as usize);
+        }
+    }
+
     /// Memory for `n` words, not initialised.
     #[inline(always)]
     pub fn alloc_words(&self, n: usize) -> *mut u64 {

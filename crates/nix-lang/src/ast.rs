@@ -138,8 +138,6 @@ pub struct Lambda<'a> {
     pub arg: Sym,
     pub formals: Option<Formals<'a>>,
     pub body: Expr<'a>,
-    /// The evaluator's: whether a call can leave something behind that refers to its environment, once found out.
-    pub keeps_env: Cell<Option<bool>>,
 }
 
 impl Lambda<'_> {

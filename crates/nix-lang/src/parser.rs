@@ -416,7 +416,7 @@ impl<'a, 'p> Parser<'a, 'p> {
             let arena = self.arena;
             expr = match self.tails.pop() {
                 Some(Tail::Lambda { pos, arg, formals }) => {
-                    Expr::Lambda(arena.alloc(Lambda { pos, name: Cell::new(Sym(0)), arg, formals, body: expr, keeps_env: Cell::new(None) }))
+                    Expr::Lambda(arena.alloc(Lambda { pos, name: Cell::new(Sym(0)), arg, formals, body: expr }))
                 }
                 Some(Tail::Let { names, values }) => Expr::Let(arena.alloc(Let { names, values, body: expr, template: Cell::new(std::ptr::null()) })),
                 Some(Tail::With { pos, set }) => Expr::With(arena.alloc(With { pos, set, body: expr })),

@@ -473,11 +473,10 @@ impl EnvRef {
         }
         env
     }
-    /// Gives an environment that is used again another outer one.
+    /// Frees the environment if nothing has been allocated since it was made: then nothing can refer to it.
     #[inline(always)]
-    pub fn set_up(self, up: EnvRef) {
-        // SAFETY: the first word is the outer environment.
-        unsafe { *self.0 = up.0 as u64 };
+    pub(crate) fn take_back(self, arena: &Arena, len: usize) {
+        arena.take_back(self.0, 1 + len);
     }
     /// A slot that is written already.
     #[inline(always)]

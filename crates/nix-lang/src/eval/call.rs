@@ -15,15 +15,15 @@ impl Evaluator {
             if let Some(function) = f.as_lambda() {
                 self.enter_call(e.pos)?;
                 let (mut code, mut outer) = (function.code(), function.env());
-                // Of a function of several arguments all environments but the last are kept by the next one.
+                // The environment around the last one, of a function of several arguments.
                 let mut before: Option<(EnvRef, usize)> = None;
                 let result = loop {
                     let len = code.env_len();
-                    let keeps = scratch::keeps_env(code);
+
                     let inner = match &code.formals {
                         None => {
                             let arg = self.delay(&args[at], env);
-                            let inner = self.new_env(keeps, outer, 1);
+                            let inner = EnvRef::alloc(self.arena, outer, 1);
                             inner.set(0, arg);
                             inner
                         }
@@ -43,15 +43,15 @@ impl Evaluator {
                     match &code.body {
                         // `x: y: …` with both arguments there: no closure in between.
                         Expr::Lambda(next) if at < args.len() => {
-                            before = if before.is_none() && code.formals.is_none() { Some((inner, len)) } else { None };
+                            before = Some((inner, len));
                             (code, outer) = (next, inner);
                         }
                         body => {
                             let result = self.eval(body, inner);
-                            if !keeps {
-                                self.scratch.give_back(inner, len);
+                            if result.is_ok() {
+                                inner.take_back(self.arena, len);
                                 if let Some((env, len)) = before {
-                                    self.scratch.give_back(env, len);
+                                    env.take_back(self.arena, len);
                                 }
                             }
                             break result;
@@ -120,15 +120,6 @@ impl Evaluator {
         }
     }
 
-    #[inline(always)]
-    fn new_env(&mut self, keeps: bool, outer: EnvRef, len: usize) -> EnvRef {
-        if keeps {
-            EnvRef::alloc(self.arena, outer, len)
-        } else {
-            self.scratch.env(self.arena, outer, len)
-        }
-    }
-
     /// Calls a function with one argument.
     #[inline]
     pub fn call_lambda(&mut self, function: LambdaRef, arg: Val, pos: Pos) -> R<Val> {
@@ -144,10 +135,10 @@ impl Evaluator {
         let mut at = 0;
         let result = loop {
             let len = code.env_len();
-            let keeps = scratch::keeps_env(code);
+
             let inner = match &code.formals {
                 None => {
-                    let inner = self.new_env(keeps, outer, 1);
+                    let inner = EnvRef::alloc(self.arena, outer, 1);
                     inner.set(0, args[at]);
                     inner
                 }
@@ -165,15 +156,15 @@ impl Evaluator {
             at += 1;
             match &code.body {
                 Expr::Lambda(next) if at < args.len() => {
-                    before = if before.is_none() && code.formals.is_none() { Some((inner, len)) } else { None };
+                    before = Some((inner, len));
                     (code, outer) = (next, inner);
                 }
                 body => {
                     let result = self.eval(body, inner);
-                    if !keeps {
-                        self.scratch.give_back(inner, len);
+                    if result.is_ok() {
+                        inner.take_back(self.arena, len);
                         if let Some((env, len)) = before {
-                            self.scratch.give_back(env, len);
+                            env.take_back(self.arena, len);
                         }
                     }
                     break result;
@@ -268,7 +259,7 @@ impl Evaluator {
             return Err(thrown);
         };
         let named = usize::from(code.arg != Sym(0));
-        let inner = self.new_env(scratch::keeps_env(code), outer, code.env_len());
+        let inner = EnvRef::alloc(self.arena, outer, code.env_len());
         if named == 1 {
             inner.set(0, arg);
         }

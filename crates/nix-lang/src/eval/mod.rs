@@ -19,7 +19,6 @@ mod expr;
 mod face;
 mod import;
 mod print;
-mod scratch;
 mod xml;
 
 pub use attrs::AttrsBuilder;
@@ -140,7 +139,6 @@ pub struct Evaluator {
     pub(crate) copied: FxMap<Vec<u8>, Val>,
     pub(crate) state: builtins::State,
     buffers: Vec<Vec<u8>>,
-    scratch: scratch::Scratch,
     stack_limit: usize,
     depth: u32,
     interrupt: Arc<AtomicBool>,
@@ -189,7 +187,6 @@ impl Evaluator {
             copied: FxMap::default(),
             state: builtins::State::default(),
             buffers: Vec::new(),
-            scratch: scratch::Scratch::default(),
             stack_limit: 0,
             depth: 0,
             interrupt: Arc::new(AtomicBool::new(false)),
