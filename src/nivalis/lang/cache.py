@@ -30,6 +30,7 @@ import time
 from hashlib import sha256
 
 import nivalis
+from nivalis.lang.encoding import decode, encode
 from nivalis.store.temproots import TempRoots
 from nivalis.store.validity import read_nar_hashes
 
@@ -64,8 +65,9 @@ _USED_INTERVAL = 6 * 3600
 # As in the kernel: files' times are this coarse on the coarsest file systems.
 _GRAIN_NS = 2_000_000_000
 _LIMIT = 128 * 1024 * 1024
-# Kinds of questions and how many fields each record of them has.
-_FIELDS = {"f": 3, "d": 2, "t": 2, "e": 2, "l": 2, "v": 2, "s": 2}
+# Kinds of questions, and how many fields each record of them has: file (`r`: no symlink leads to it), directory, type, existence,
+# link, variable, store path.
+_FIELDS = {"f": 3, "r": 3, "d": 2, "t": 2, "e": 2, "l": 2, "v": 2, "s": 2}
 
 
 class Hit:
@@ -159,8 +161,8 @@ class EvalCache:
             return None
         roots = None
         if records["s"]:
-            paths = [os.fsdecode(path) for path in records["s"][::2]]
-            state_dir = os.fsdecode(store[1:])
+            paths = [decode(path) for path in records["s"][::2]]
+            state_dir = decode(store[1:])
             try:
                 if store[:1] == b"+":
                     roots = TempRoots(state_dir)
@@ -168,12 +170,12 @@ class EvalCache:
                 hashes = read_nar_hashes(state_dir, paths)
             except (OSError, sqlite3.Error):
                 hashes = {}
-            if any(hashes.get(path) != os.fsdecode(nar_hash) for path, nar_hash in zip(paths, records["s"][1::2], strict=True)):
+            if any(hashes.get(path) != decode(nar_hash) for path, nar_hash in zip(paths, records["s"][1::2], strict=True)):
                 if roots is not None:
                     roots.close()
                 return None
         self._note_use(key, used, check, row, records)
-        return Hit(output, _decode_messages(messages), os.fsdecode(derivations).split("\0") if derivations else [], roots)
+        return Hit(output, _decode_messages(messages), decode(derivations).split("\0") if derivations else [], roots)
 
     def store(
         self,
@@ -209,8 +211,8 @@ class EvalCache:
         if inputs is None or records is None or not (_are_variables(records["v"], environment) and _Check(0).is_same(records)):
             self.problem = "not kept: something was changed during the evaluation"
             return False
-        place = os.fsencode(("+" if is_written else "-") + state_dir)
-        values = (place, os.fsencode("\0".join(derivations)), _encode_messages(recording["messages"]), output, inputs)
+        place = encode(("+" if is_written else "-") + state_dir)
+        values = (place, encode("\0".join(derivations)), _encode_messages(recording["messages"]), output, inputs)
         size = sum(map(len, values))
         if size > self._limit // 2:
             self.problem = "not kept: too large"
@@ -255,7 +257,7 @@ def make_key(words: Iterable[str | bytes]) -> bytes:
     """The key of a request: of its words (command, arguments, settings, store, folder …) and of who asks and answers."""
     digest = sha256()
     for word in (evaluator_identity(), str(os.geteuid()), *os.uname()[::4], *words):
-        data = os.fsencode(word)
+        data = word if isinstance(word, bytes) else encode(word)
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.digest()
@@ -288,14 +290,15 @@ class _Check:
 
     def is_same(self, records: Mapping[str, list[bytes]]) -> bool:
         try:
-            return self._are_files(records["f"]) and all(
-                all(map(ask, records[question][::2], records[question][1::2])) for question, ask in _QUESTIONS
+            return (
+                self._are_files(records["r"], os.lstat)
+                and self._are_files(records["f"], os.stat)
+                and all(all(map(ask, records[question][::2], records[question][1::2])) for question, ask in _QUESTIONS)
             )
         except (OSError, ValueError):
             return False
 
-    def _are_files(self, fields: list[bytes]) -> bool:
-        stat = os.stat
+    def _are_files(self, fields: list[bytes], stat: Callable[[bytes], os.stat_result]) -> bool:
         hashed = []
         for path, stamp, content_hash in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
             s = stat(path)
@@ -354,8 +357,8 @@ _QUESTIONS = (("e", _is_existence), ("t", _is_type), ("l", _is_link), ("d", _is_
 
 def _are_variables(fields: list[bytes], environment: Mapping[str, str]) -> bool:
     for name, answer in zip(fields[::2], fields[1::2], strict=True):
-        value = environment.get(os.fsdecode(name))
-        if answer != (b"" if value is None else b"=" + os.fsencode(value)):
+        value = environment.get(decode(name))
+        if answer != (b"" if value is None else b"=" + encode(value)):
             return False
     return True
 
@@ -366,12 +369,20 @@ def _are_variables(fields: list[bytes], environment: Mapping[str, str]) -> bool:
 def _encode(seen: Iterable[Sequence[Any]], variables: Mapping[str, str | None], hashes: Mapping[str, str]) -> bytes | None:
     """None for what cannot be kept: a zero byte in a path."""
     records: dict[str, list[bytes]] = {kind: [] for kind in _FIELDS}
-    encode = os.fsencode
+    seen = list(seen)
+    # Most files were asked for their type before they were read: `lstat` answers both.
+    regular = {path for question, path, *answer in seen if question == "t" and answer[0] == "r"}
+    regular.intersection_update([record[1] for record in seen if record[0] == "f"])
     # By path, which is how a file system is quickest.
     for question, path, *answer in sorted(seen, key=lambda record: record[1]):
+        if path in regular:
+            if question == "t":
+                continue
+            if question == "f":
+                question = "r"
         fields = records[question]
         fields.append(encode(path))
-        if question == "f":
+        if question in ("f", "r"):
             *stamp, content_hash = answer
             fields += (b"%d %d %d %d %d" % tuple(stamp), encode(content_hash or ""))
         elif question == "e":
@@ -404,11 +415,13 @@ def _decode(inputs: bytes) -> dict[str, list[bytes]]:
 
 
 def _without_hashes(records: Mapping[str, list[bytes]], settled: set[bytes]) -> dict[str, list[bytes]]:
-    files = list(records["f"])
-    for i in range(0, len(files), _FIELDS["f"]):
-        if files[i] in settled:
-            files[i + 2] = b""
-    return {**records, "f": files}
+    changed = dict(records)
+    for kind in ("f", "r"):
+        files = changed[kind] = list(records[kind])
+        for i in range(0, len(files), _FIELDS[kind]):
+            if files[i] in settled:
+                files[i + 2] = b""
+    return changed
 
 
 def _encode_messages(messages: Iterable[tuple[str, bytes]]) -> bytes:

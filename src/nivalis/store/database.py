@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from nivalis._native import Hash
 from nivalis.errors import DatabaseBusyError, DatabaseCorruptError, DatabaseError, DatabaseSchemaError, InvalidPathError, StoreReadOnlyError
 from nivalis.store.layout import SCHEMA_VERSION
+from nivalis.store.validity import BUSY_CODES, connect_read_only
 
 _T = TypeVar("_T")
 
@@ -72,7 +73,6 @@ _RESERVED_SIZE = 8 * 1024 * 1024
 _PATIENCE = 3600.0
 
 # SQLite's primary result codes.
-_BUSY_CODES = {5, 6, 15}  # BUSY, LOCKED, PROTOCOL
 _CORRUPT_CODES = {11, 26}  # CORRUPT, NOTADB
 _READONLY = 8
 
@@ -283,7 +283,7 @@ class Database:
                     return work(self._connection)
                 except sqlite3.Error as error:
                     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                    if code not in _BUSY_CODES or time.monotonic() > deadline:
+                    if code not in BUSY_CODES or time.monotonic() > deadline:
                         raise _explain(error, code, self._folder) from error
                 time.sleep(pause)
                 pause = min(pause * 2, 0.1)
@@ -376,27 +376,19 @@ def _connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64)
 
 
-def _connect_read_only(file: Path) -> sqlite3.Connection | None:
-    # Reading a log needs its index beside it; where that cannot be written, the file alone is what there is.
-    for mode in ("mode=ro", "immutable=1"):
-        connection = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=0, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("select 1 from ValidPaths limit 1")
-            return connection
-        except sqlite3.OperationalError as error:
-            code = error.sqlite_errorcode & 0xFF
-            if code in _BUSY_CODES:
-                return connection
-            connection.close()
-        except sqlite3.Error as error:
-            connection.close()
-            raise _explain(error, error.sqlite_errorcode & 0xFF, file.parent) from error
-    raise DatabaseError(f"cannot read the store's database: `{file}`", where=str(file.parent))
+def _connect_read_only(file: Path) -> sqlite3.Connection:
+    try:
+        connection = connect_read_only(str(file.absolute()))
+    except sqlite3.Error as error:
+        raise _explain(error, error.sqlite_errorcode & 0xFF, file.parent) from error
+    if connection is None:
+        raise DatabaseError(f"cannot read the store's database: `{file}`", where=str(file.parent))
+    return connection
 
 
 def _explain(error: sqlite3.Error, code: int, folder: Path) -> DatabaseError | StoreReadOnlyError:
     place = folder / "db.sqlite"
-    if code in _BUSY_CODES:
+    if code in BUSY_CODES:
         return DatabaseBusyError(
             f"the store's database is locked by another process: `{place}`", where=str(folder), hint="wait for it to end, or end it"
         )

@@ -61,7 +61,7 @@ class Store:
         if not read_only:
             layout.make_folders(build_users_group)
         database = Database.open(layout.database_dir, read_only=read_only)
-        return cls(layout, database, TempRoots(layout), read_only=read_only)
+        return cls(layout, database, TempRoots(str(layout.state_dir)), read_only=read_only)
 
     def close(self) -> None:
         """Close the database and give the temporary roots up."""

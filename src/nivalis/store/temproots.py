@@ -18,24 +18,21 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
-from nivalis.store.layout import StoreLayout
-
+TYPE_CHECKING = False  # a program that only looks an answer up pays for every import here
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
 
 # Unanswered lines must fit the socket's buffers, or both sides would wait for each other.
 _LINES_AT_ONCE = 64
 
 
 class TempRoots:
-    """The temporary roots of this process in one store.  Nothing is created before the first root."""
+    """The temporary roots of this process in the store with this state folder.  Nothing is created before the first root."""
 
-    def __init__(self, layout: StoreLayout) -> None:
-        self._layout = layout
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
         self._file: int | None = None
         self._name = ""
         self._owner = 0
@@ -54,16 +51,22 @@ class TempRoots:
             if not new:
                 return
             file = self._open_file()
-            with self._hold_off_collector(new):
+            holds_off = self._hold_off_collector(new)
+            try:
                 _write_all(file, b"".join(path.encode() + b"\0" for path in new))
+            finally:
+                if holds_off is not None:
+                    fcntl.flock(holds_off, fcntl.LOCK_UN)
             self._known.update(new)
 
     def close(self) -> None:
         """Give the roots up."""
         with self._mutex:
             if self._file is not None and self._owner == os.getpid():
-                with suppress(OSError):
+                try:  # noqa: SIM105  (contextlib is one of those imports)
                     os.unlink(self._name)
+                except OSError:
+                    pass
             self._forget()
 
     def _forget(self) -> None:
@@ -81,7 +84,7 @@ class TempRoots:
             return self._file
         self._owner = os.getpid()
         while True:
-            name = str(self._layout.temp_roots_dir / f"{self._owner}-{os.urandom(4).hex()}")
+            name = f"{self._state_dir}/temproots/{self._owner}-{os.urandom(4).hex()}"
             try:
                 descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             except FileExistsError:
@@ -93,23 +96,18 @@ class TempRoots:
             # A collector came between the creation and the lock, and removed the file.
             os.close(descriptor)
 
-    @contextmanager
-    def _hold_off_collector(self, paths: list[str]) -> Iterator[None]:
+    def _hold_off_collector(self, paths: list[str]) -> int | None:
+        """Until the lock that is returned is given up no collector begins; None if one is at work, and knows all of `paths` now."""
         if self._gc_lock is None:
-            self._gc_lock = os.open(self._layout.state_dir / "gc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._gc_lock = os.open(f"{self._state_dir}/gc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         while True:
             try:
                 fcntl.flock(self._gc_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 if self._tell_collector(paths):
-                    yield
-                    return
+                    return None
                 continue
-            try:
-                yield
-            finally:
-                fcntl.flock(self._gc_lock, fcntl.LOCK_UN)
-            return
+            return self._gc_lock
 
     def _tell_collector(self, paths: list[str]) -> bool:
         """Whether a running collector knows all of `paths` now; if not, it has ended and everything must be tried again."""
@@ -118,7 +116,7 @@ class TempRoots:
         try:
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-                self._socket.connect(str(self._layout.state_dir / "gc-socket/socket"))
+                self._socket.connect(f"{self._state_dir}/gc-socket/socket")
             for start in range(0, len(paths), _LINES_AT_ONCE):
                 lines = paths[start : start + _LINES_AT_ONCE]
                 self._socket.sendall("".join(f"{path}\n" for path in lines).encode())
