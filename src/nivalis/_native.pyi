@@ -36,6 +36,7 @@ __all__ = [
     "hash_nar",
     "hash_nar_of_bytes",
     "hash_placeholder",
+    "keep_heap_small",
     "make_content_address",
     "make_fixed_output_path",
     "make_output_path",
@@ -362,8 +363,8 @@ class Value:
     def builtin_doc(self) -> _BuiltinDoc | None: ...
     def position(self, name: str | bytes | None = None) -> tuple[str, int, int] | None:
         """Where a function, or a set's attribute `name`, stands: file, line, column."""
-    def print(self, pretty: bool = False) -> bytes:
-        """As `nix-instantiate --eval` prints it; nothing more is evaluated."""
+    def print(self, pretty: bool = False, lazy: bool = False) -> bytes:
+        """As `nix-instantiate --eval` prints it (`lazy`: without `--strict`); nothing more is evaluated."""
     def to_json(self) -> bytes: ...
     def to_xml(self, *, strict: bool, places: bool) -> bytes: ...
     def to_python(self, wrap: Callable[[Value], object] | None = None) -> Any:
@@ -375,5 +376,8 @@ class Value:
         """The same number for the same set, list or function of one evaluator."""
 
 def builtin_docs() -> list[_BuiltinDoc]: ...
+def keep_heap_small() -> None:
+    """Has every large buffer given back to the system as soon as it is freed (mallopt; a setting of the whole process, for commands)."""
+
 def error_codes() -> list[str]:
     """Every code that an error of the language can have."""

@@ -564,10 +564,15 @@ impl Value {
         }
     }
 
-    /// The value as text; nothing more is evaluated. `pretty` is for people, the other is `nix-instantiate --eval`'s.
-    #[pyo3(signature = (pretty = false))]
-    fn print<'py>(&self, py: Python<'py>, pretty: bool) -> PyResult<Bound<'py, PyBytes>> {
-        let style = if pretty { PrintStyle::Pretty } else { PrintStyle::Plain };
+    /// The value as text; nothing more is evaluated. `pretty` is for people, the other is `nix-instantiate --eval`'s; `lazy` says
+    /// that the value was not evaluated throughout.
+    #[pyo3(signature = (pretty = false, lazy = false))]
+    fn print<'py>(&self, py: Python<'py>, pretty: bool, lazy: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let style = match (pretty, lazy) {
+            (true, _) => PrintStyle::Pretty,
+            (false, true) => PrintStyle::Lazy,
+            (false, false) => PrintStyle::Plain,
+        };
         let text = self.run(py, |k, v| Ok(k.print(v, style)))?;
         Ok(PyBytes::new(py, &text))
     }
@@ -663,6 +668,19 @@ fn builtin_docs() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
     nix_lang::builtins::tables().filter(|row| !nix_lang::builtins::is_hidden(row.name)).map(|row| (row.name, row.args.to_vec(), row.doc)).collect()
 }
 
+/// Has every large buffer given back to the system as soon as it is freed, instead of letting the heap grow by it.
+///
+/// This is a setting of the whole process (mallopt's `M_MMAP_THRESHOLD`), so it is for commands to make, not for libraries.
+#[pyfunction]
+fn keep_heap_small() {
+    const LARGE: libc::c_int = 256 << 10;
+    // SAFETY: sets one number of the allocator's.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
 /// Every code that an error of the language can have.
 #[pyfunction]
 fn error_codes() -> Vec<&'static str> {
@@ -674,5 +692,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Value>()?;
     module.add_function(wrap_pyfunction!(builtin_docs, module)?)?;
     module.add_function(wrap_pyfunction!(error_codes, module)?)?;
+    module.add_function(wrap_pyfunction!(keep_heap_small, module)?)?;
     module.add("NIX_VERSION", nix_lang::builtins::NIX_VERSION)
 }

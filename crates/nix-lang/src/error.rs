@@ -64,7 +64,7 @@ codes! {
 impl Code {
     /// Whether `builtins.tryEval` turns it into `{ success = false; }`.
     pub fn is_catchable(self) -> bool {
-        matches!(self, Code::Thrown | Code::AssertionFailed)
+        matches!(self, Code::Thrown | Code::AssertionFailed | Code::SearchPath)
     }
 }
 

@@ -11,7 +11,7 @@
 //! | 4 | an attribute set |
 //! | 5 | a list |
 //! | 6 | a function written in Nix |
-//! | 7 | anything rarer: a float, a large integer, a path, a partly applied builtin, a foreign value |
+//! | 7 | anything rarer: a float, a large integer, a path, a partly applied builtin |
 //!
 //! **Slots.** An environment and an attribute set hold their values in slots. A slot may hold `deferred(expr)`: the expression is to
 //! be evaluated in the environment that the slot belongs to. So a set of ten thousand attributes costs one word for each until
@@ -72,7 +72,6 @@ pub enum Kind {
     Lambda(LambdaRef),
     PrimOp(u32),
     PrimOpApp(PrimOpApp),
-    External(u32),
 }
 
 impl Val {
@@ -155,9 +154,6 @@ impl Val {
     }
     fn boxed(arena: &Arena, kind: u64, payload: u64) -> Val {
         Val::from_ptr(arena.alloc([kind, payload]), TAG_BOXED)
-    }
-    pub fn external(arena: &Arena, index: u32) -> Val {
-        Val::boxed(arena, BOX_EXTERNAL, u64::from(index))
     }
     #[inline(always)]
     pub fn prim_op(id: u32) -> Val {
@@ -294,8 +290,7 @@ impl Val {
                     BOX_INT => Kind::Int(payload as i64),
                     // SAFETY: made from a non-null string pointer.
                     BOX_PATH => Kind::Path(Str(unsafe { NonNull::new_unchecked(payload as *mut u64) })),
-                    BOX_PRIM_OP_APP => Kind::PrimOpApp(PrimOpApp(self.non_null())),
-                    _ => Kind::External(payload as u32),
+                    _ => Kind::PrimOpApp(PrimOpApp(self.non_null())),
                 }
             }
             _ => match w >> 3 & 31 {
@@ -318,7 +313,6 @@ const BOX_FLOAT: u64 = 0;
 const BOX_INT: u64 = 1;
 const BOX_PATH: u64 = 2;
 const BOX_PRIM_OP_APP: u64 = 3;
-const BOX_EXTERNAL: u64 = 4;
 
 // ---------------------------------------------------------------- strings
 
@@ -491,7 +485,7 @@ impl EnvRef {
     }
     /// Copies the first slots from a template.
     #[inline(always)]
-    pub fn fill(self, template: *const Val, len: usize) {
+    pub(crate) fn fill(self, template: *const Val, len: usize) {
         // SAFETY: template and environment have `len` slots.
         unsafe { std::ptr::copy_nonoverlapping(template, self.0.add(1) as *mut Val, len) }
     }
@@ -637,7 +631,7 @@ pub struct Shape {
 
 impl Shape {
     /// `names` is sorted by symbol, without duplicates.
-    pub fn alloc<'a>(arena: &'a Arena, names: impl ExactSizeIterator<Item = (Sym, Pos)> + Clone, stable: bool, rec: bool) -> &'a Shape {
+    pub fn alloc(arena: &Arena, names: impl ExactSizeIterator<Item = (Sym, Pos)> + Clone, stable: bool, rec: bool) -> &Shape {
         let syms = arena.alloc_slice_fill_iter(names.clone().map(|n| n.0));
         let positions = arena.alloc_slice_fill_iter(names.map(|n| n.1));
         debug_assert!(syms.windows(2).all(|w| w[0] < w[1]));

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
-from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file, show_trace_message, show_warning
+from nivalis.cli.eval_cache import Request, show_messages
+from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
 from nivalis.cli.failures import fold_trace, run
+from nivalis.cli.talk import show_evaluation_warning, show_trace_message
 from nivalis.errors import EvalError
 from nivalis.lang.auto_call import AutoArguments, auto_call, find_along_path
 from nivalis.lang.encoding import encode
@@ -142,11 +144,35 @@ def nix_instantiate(words: Sequence[str]) -> int:
     folder = os.getcwd()
     layout = options.layout(environment)
     settings = options.settings(environment, folder, layout)
+    text = sys.stdin.buffer.read() if options.from_stdin and options.action != "find-file" else b""
+    request = _make_request(options, words, folder, environment, text)
     store = layout if options.read_only else _open_store(layout)
     try:
-        evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_warning)
+        roots = _Roots(options, store, folder)
+        # Without these two, it was asked before anything was loaded.
+        hit = request.find() if request is not None and (options.from_stdin or options.root is not None) else None
+        if hit is not None:
+            show_messages(hit)
+            _write(hit.output if options.root is None else b"".join(encode(roots.add(line)) + b"\n" for line in hit.derivations))
+            hit.close()
+            return 0
+        _native.keep_heap_small()
+        evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, record=request is not None)
         try:
-            return _Run(options, evaluator, store, folder).run()
+            evaluation = _Run(options, evaluator, roots, folder, text)
+            warned = len(options.warnings)
+            evaluation.run()
+            if request is not None:
+                request.keep(
+                    evaluator.recording(),
+                    bytes(evaluation.output),
+                    evaluation.derivations,
+                    state_dir=str(layout.state_dir),
+                    is_written=not options.read_only,
+                    warnings=(options.warnings[:warned], options.warnings[warned:]),
+                    exists=options.default_places(environment, layout, settings),
+                )
+            return 0
         except EvalError as error:
             if not options.show_trace:
                 fold_trace(error, options.library(settings, folder, layout.store_dir))
@@ -163,25 +189,62 @@ def _open_store(layout: StoreLayout) -> Store:
     return Store.open(layout)
 
 
-class _Run:
-    def __init__(self, options: Options, evaluator: Evaluator, store: Store | StoreLayout, folder: str) -> None:
+def _make_request(options: Options, words: Sequence[str], folder: str, environment: Mapping[str, str], text: bytes) -> Request | None:
+    """What the cache is asked; None if it is not to be."""
+    if not options.eval_cache or options.action not in ("eval", "instantiate"):
+        return None
+    more = [b"stdin", text] if options.from_stdin else []
+    return Request("nix-instantiate", words, folder, environment, [*more, b"root"] if options.root is not None else more)
+
+
+class _Roots:
+    """Makes derivations roots, if that is wished."""
+
+    def __init__(self, options: Options, store: Store | StoreLayout, folder: str) -> None:
         self._options = options
-        self._evaluator = evaluator
         self._store = store
         self._folder = folder
-        self._arguments: AutoArguments = {}
-        self._roots = 0
+        self._count = 0
         self._has_warned = False
 
-    def run(self) -> int:
+    def add(self, derivation: str) -> str:
+        """What to print for a derivation, which may be followed by `!output`."""
+        options = self._options
+        path, mark, output = derivation.partition("!")
+        if options.root is None:
+            if options.gc_warning and not self._has_warned:
+                options.warn("you did not specify '--add-root'; the result might be removed by the garbage collector")
+                self._has_warned = True
+            return derivation
+        self._count += 1
+        link = options.root if self._count == 1 else f"{options.root}-{self._count}"
+        if isinstance(self._store, StoreLayout):
+            raise UsageError("flag '--add-root' needs a store that may be written")
+        return f"{self._store.add_root(os.path.join(self._folder, link), path)}{mark}{output}"
+
+
+class _Run:
+    """One evaluation.  `output` is all that it wrote to stdout, `derivations` what it instantiated."""
+
+    def __init__(self, options: Options, evaluator: Evaluator, roots: _Roots, folder: str, text: bytes) -> None:
+        self._options = options
+        self._evaluator = evaluator
+        self._roots = roots
+        self._folder = folder
+        self._text = text
+        self._arguments: AutoArguments = {}
+        self.output = bytearray()
+        self.derivations: list[str] = []
+
+    def run(self) -> None:
         options = self._options
         self._arguments = make_arguments(self._evaluator, options, self._folder)
         if options.action == "find-file":
             for name in options.files:
-                _write_line(self._evaluator.find_file(name))
-            return 0
+                self._write_line(self._evaluator.find_file(name))
+            return
         if options.from_stdin:
-            self._show_text(sys.stdin.buffer.read(), "stdin")
+            self._show_text(self._text, "stdin")
         elif not options.files and not options.from_arguments:
             options.files.append("./default.nix")
         for word in options.files:
@@ -189,11 +252,10 @@ class _Run:
                 self._show_text(os.fsencode(word), "string")
             else:
                 self._show_file(resolve_file(self._evaluator, word, self._folder))
-        return 0
 
     def _show_text(self, text: bytes, origin: Literal["stdin", "string"]) -> None:
         if self._options.action == "parse":
-            _write_line(self._evaluator.parse(text, base_dir=self._folder, origin=origin))
+            self._write_line(self._evaluator.parse(text, base_dir=self._folder, origin=origin))
         else:
             self._show(self._evaluator.eval(text, base_dir=self._folder, origin=origin))
 
@@ -206,7 +268,7 @@ class _Run:
         if os.path.isdir(file):
             file = os.path.join(file, "default.nix")
         with open(file, "rb") as stream:
-            _write_line(self._evaluator.parse(stream.read(), base_dir=os.path.dirname(file), file=file))
+            self._write_line(self._evaluator.parse(stream.read(), base_dir=os.path.dirname(file), file=file))
 
     def _show(self, root: Value) -> None:
         for path in self._options.attributes or [""]:
@@ -219,46 +281,37 @@ class _Run:
     def _print(self, value: Value) -> None:
         options = self._options
         if options.output == "raw":
-            _write(encode(value.interpolated()))
+            self._write(encode(value.interpolated()))
         elif options.output == "xml":
-            _write(encode(value.to_xml(strict=options.strict, positions=options.locations)))
+            self._write(encode(value.to_xml(strict=options.strict, positions=options.locations)))
         elif options.output == "json":
-            _write_line(value.to_json())
+            self._write_line(value.to_json())
         else:
             if options.strict:
                 value.force(deep=True)
-            _write_line(value.print())
+            self._write_line(value.print(lazy=not options.strict))
         if not options.read_only:
             self._evaluator.flush()
 
     def _instantiate(self, value: Value) -> None:
-        lines: list[tuple[str, str]] = []
+        lines: list[str] = []
         try:
             for found in find_derivations(value, self._arguments):
-                lines.append((found.drv_path(), found.output_name()))
+                output = found.output_name()
+                lines.append(found.drv_path() + ("" if output == "out" else f"!{output}"))
         finally:
             # What comes before a failure is written, in one batch, and printed.
             self._evaluator.flush()
-            for path, output in lines:
-                _write_line(self._add_root(path) + ("" if output == "out" else f"!{output}"))
+            for line in lines:
+                self._write_line(self._roots.add(line))
+            self.derivations += lines
 
-    def _add_root(self, path: str) -> str:
-        """Make the derivation a root if that is wished; what to print for it."""
-        options = self._options
-        if options.root is None:
-            if options.gc_warning and not self._has_warned:
-                show_warning("you did not specify '--add-root'; the result might be removed by the garbage collector")
-                self._has_warned = True
-            return path
-        self._roots += 1
-        link = options.root if self._roots == 1 else f"{options.root}-{self._roots}"
-        if isinstance(self._store, StoreLayout):
-            raise UsageError("flag '--add-root' needs a store that may be written")
-        return str(self._store.add_root(os.path.join(self._folder, link), path))
+    def _write_line(self, text: str) -> None:
+        self._write(encode(text) + b"\n")
 
-
-def _write_line(text: str) -> None:
-    _write(encode(text) + b"\n")
+    def _write(self, data: bytes) -> None:
+        self.output += data
+        _write(data)
 
 
 def _write(data: bytes) -> None:

@@ -20,12 +20,12 @@ fn has_context(ev: &mut Ev, args: Args, pos: At) -> Res {
 }
 
 fn discard(ev: &mut Ev, args: Args, pos: At) -> Res {
-    let s = ev.coerce_to_string(args[0], Coerce::STRING, pos)?;
+    let s = ev.coerce_to_string(args[0], Coerce::INTERPOLATION, pos)?;
     Ok(if s.context().is_none() { s.val() } else { ev.string(s.bytes()) })
 }
 
 fn discard_output_dependency(ev: &mut Ev, args: Args, pos: At) -> Res {
-    let s = ev.coerce_to_string(args[0], Coerce::STRING, pos)?;
+    let s = ev.coerce_to_string(args[0], Coerce::INTERPOLATION, pos)?;
     let Some(context) = s.context() else { return Ok(s.val()) };
     let mut out = StrBuf::new(ev);
     out.bytes.extend_from_slice(s.bytes());
@@ -40,7 +40,7 @@ fn discard_output_dependency(ev: &mut Ev, args: Args, pos: At) -> Res {
 }
 
 fn add_output_dependencies(ev: &mut Ev, args: Args, pos: At) -> Res {
-    let s = ev.coerce_to_string(args[0], Coerce::STRING, pos)?;
+    let s = ev.coerce_to_string(args[0], Coerce::INTERPOLATION, pos)?;
     let text = String::from_utf8_lossy(s.bytes()).into_owned();
     let ids = s.context().map_or(&[][..], |c| c.ids());
     let [id] = ids else {
@@ -51,7 +51,7 @@ fn add_output_dependencies(ev: &mut Ev, args: Args, pos: At) -> Res {
         ContextElem::Path(p) => Err(ev.throw(Code::Context, pos, format!("path '{}' is not a derivation", p.to_absolute(&ev.settings.store_dir)))),
         ContextElem::DrvDeep(_) => Ok(s.val()),
         ContextElem::Output { output, .. } => {
-            let message = format!("'addDrvOutputDependencies' can only act on derivations, not on a derivation output such as '{output}'");
+            let message = format!("`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '{output}'");
             Err(ev.throw(Code::Context, pos, message))
         }
     }
@@ -108,7 +108,7 @@ fn append_context(ev: &mut Ev, args: Args, pos: At) -> Res {
         let (sym, at) = (flat.shape().syms()[i as usize], flat.shape().positions()[i as usize]);
         let text = ev.name(sym);
         if !nix_formats::store_path::is_in_store(text.as_bytes(), &ev.settings.store_dir) {
-            return Err(ev.throw(Code::InvalidStorePath, at, format!("context key '{text}' is not a store path")));
+            return Err(ev.throw(Code::Context, at, format!("context key '{text}' is not a store path")));
         }
         let path = ev.parse_store_path(text.as_bytes(), at)?;
         if let Err(e) = ev.world.ensure_path(text.as_bytes()) {

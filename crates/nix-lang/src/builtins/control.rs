@@ -24,13 +24,13 @@ pub const TABLE: &[Builtin] = &[
 ];
 
 fn abort(ev: &mut Ev, args: Args, pos: At) -> Res {
-    let s = ev.coerce_to_string(args[0], Coerce::STRING, pos)?;
+    let s = ev.coerce_to_string(args[0], Coerce::INTERPOLATION, pos)?;
     let text = String::from_utf8_lossy(s.bytes()).into_owned();
     Err(ev.throw(Code::Aborted, pos, format!("evaluation aborted with the following error message: '{text}'")))
 }
 
 fn throw(ev: &mut Ev, args: Args, pos: At) -> Res {
-    let s = ev.coerce_to_string(args[0], Coerce::STRING, pos)?;
+    let s = ev.coerce_to_string(args[0], Coerce::INTERPOLATION, pos)?;
     let text = String::from_utf8_lossy(s.bytes()).into_owned();
     Err(ev.throw(Code::Thrown, pos, text))
 }
@@ -180,7 +180,7 @@ struct Keys {
 impl Keys {
     fn insert(&mut self, ev: &mut Ev, key: Val, pos: At) -> R<bool> {
         if let Some(first) = self.first {
-            ev.compare(first, key, pos)?;
+            ev.compare(key, first, pos)?;
         }
         self.first.get_or_insert(key);
         match key.kind() {

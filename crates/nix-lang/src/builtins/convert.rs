@@ -85,7 +85,7 @@ pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos:
             }
             out.bytes.push(b'}');
         }
-        Kind::Lambda(_) | Kind::PrimOp(_) | Kind::PrimOpApp(_) | Kind::External(_) | Kind::Thunk(_) => {
+        Kind::Lambda(_) | Kind::PrimOp(_) | Kind::PrimOpApp(_) | Kind::Thunk(_) => {
             let what = ev.show_type(v);
             return Err(ev.throw(Code::Type, pos, format!("cannot convert {what} to JSON")));
         }
@@ -206,7 +206,7 @@ fn from_toml(ev: &mut Ev, args: Args, pos: At) -> Res {
     let s = ev.expect_plain(args[0], pos)?;
     match toml::parse(s.bytes()) {
         Ok(value) => toml_value(ev, value, pos),
-        Err(e) => Err(ev.throw(Code::Toml, pos, format!("invalid TOML: {e}"))),
+        Err(e) => Err(ev.throw(Code::Toml, pos, format!("while parsing TOML: {e}"))),
     }
 }
 

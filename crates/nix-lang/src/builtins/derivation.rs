@@ -31,7 +31,7 @@ fn derivation_strict(ev: &mut Ev, args: Args, pos: At) -> Res {
     let name = ev.expect_plain(name, name_pos)?.bytes();
     let result = match store_path::check_name(name) {
         Ok(name) => instantiate(ev, attrs, name, pos),
-        Err(e) => Err(ev.throw(Code::InvalidDerivation, name_pos, format!("invalid derivation name: {e}"))),
+        Err(e) => Err(super::files::name_refused(ev, "invalid derivation name: ", &e, name_pos)),
     };
     result.inspect_err(|_| ev.frame(name_pos, |_| format!("while evaluating the derivation '{}'", String::from_utf8_lossy(name))))
 }
@@ -286,7 +286,7 @@ fn read(ev: &mut Ev, path: &StorePath, pos: At) -> R<Derivation> {
 /// The hash modulo of an input, computed from the store where this evaluation did not make it.
 fn hash_of(ev: &mut Ev, path: &StorePath, pos: At) -> R<HashModulo> {
     if let Some(known) = ev.state.derivations.hashes.get(path) {
-        return Ok(known.clone());
+        return Ok(*known);
     }
     ev.check_stack(pos)?;
     let drv = read(ev, path, pos)?;
@@ -294,14 +294,14 @@ fn hash_of(ev: &mut Ev, path: &StorePath, pos: At) -> R<HashModulo> {
         hash_of(ev, input, pos)?;
     }
     let hash = hash_modulo(ev, &drv, pos)?;
-    ev.state.derivations.hashes.insert(path.clone(), hash.clone());
+    ev.state.derivations.hashes.insert(path.clone(), hash);
     Ok(hash)
 }
 
 /// The hash modulo of a derivation all of whose inputs are known.
 fn hash_modulo(ev: &mut Ev, drv: &Derivation, pos: At) -> R<HashModulo> {
     let (known, dir) = (&ev.state.derivations.hashes, &ev.settings.store_dir);
-    let result: Result<HashModulo, Refusal> = drv.hash_modulo(dir, |p| known.get(p).cloned().ok_or(Refusal::Unknown));
+    let result: Result<HashModulo, Refusal> = drv.hash_modulo(dir, |p| known.get(p).copied().ok_or(Refusal::Unknown));
     result.map_err(|e| refused(ev, e, pos))
 }
 
@@ -347,7 +347,7 @@ fn fill(ev: &mut Ev, drv: &mut Derivation, name: &str, special: Special, pos: At
         } else {
             match Hash::parse_any(&text, special.hash_algo) {
                 Ok(hash) => hash,
-                Err(e) => return Err(ev.throw(Code::InvalidDerivation, pos, e.to_string())),
+                Err(e) => return Err(super::hash::hash_refused(ev, &e, pos)),
             }
         };
         match Output::fixed(special.method.unwrap_or(Method::Flat), &hash, name, &ev.settings.store_dir) {
@@ -366,7 +366,7 @@ fn fill(ev: &mut Ev, drv: &mut Derivation, name: &str, special: Special, pos: At
 fn write(ev: &mut Ev, mut drv: Derivation, name: &str, pos: At) -> Res {
     let result: Result<HashModulo, Refusal> = {
         let (known, dir) = (&ev.state.derivations.hashes, &ev.settings.store_dir);
-        drv.fill_outputs(name, dir, |p| known.get(p).cloned().ok_or(Refusal::Unknown))
+        drv.fill_outputs(name, dir, |p| known.get(p).copied().ok_or(Refusal::Unknown))
     };
     let hash = result.map_err(|e| refused(ev, e, pos))?;
     let dir = ev.settings.store_dir.clone();

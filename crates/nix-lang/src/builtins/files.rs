@@ -60,13 +60,13 @@ fn path_exists(ev: &mut Ev, args: Args, pos: At) -> Res {
     // A trailing slash (or `/.`) asks for a folder.
     let must_be_dir = args[0].as_str().is_some_and(|s| s.bytes().ends_with(b"/") || s.bytes().ends_with(b"/."));
     let found = realised_path(ev, args[0], pos)?;
-    let exists = ev.world.exists(&found);
-    match exists {
-        Ok(true) if must_be_dir => {
+    // A symlink exists, whatever it points to.
+    match ev.world.file_type(&found) {
+        Ok(Some(_)) if must_be_dir => {
             let resolved = ev.resolve_dir(&found, pos)?;
             Ok(Val::bool(resolved))
         }
-        Ok(exists) => Ok(Val::bool(exists)),
+        Ok(kind) => Ok(Val::bool(kind.is_some())),
         Err(e) => Err(ev.throw_world(e, pos)),
     }
 }
@@ -252,7 +252,7 @@ fn to_file(ev: &mut Ev, args: Args, pos: At) -> Res {
     }
     let text_name = match store_path::check_name(name.bytes()) {
         Ok(name) => name,
-        Err(e) => return Err(ev.throw(Code::InvalidStorePath, pos, e.to_string())),
+        Err(e) => return Err(name_refused(ev, "", &e, pos)),
     };
     let hash = Hash::of(HashType::Sha256, s.bytes());
     let made = store_path::make_text_path(text_name, &hash, references.iter(), &ev.settings.store_dir);
@@ -267,6 +267,15 @@ fn to_file(ev: &mut Ev, args: Args, pos: At) -> Res {
         return Err(ev.throw_world(e, pos));
     }
     Ok(ev.string_with_elem(text.as_bytes(), ContextElem::Path(made)))
+}
+
+/// A name that a store path cannot have, in the words that scripts know from CppNix.
+pub(crate) fn name_refused(ev: &mut Ev, what: &str, e: &store_path::Error, pos: At) -> crate::eval::Thrown {
+    let message = match e {
+        store_path::Error::Character { name, byte, .. } => format!("{what}name '{name}' contains illegal character '{}'", char::from(*byte)),
+        e => format!("{what}{e}"),
+    };
+    ev.throw(Code::InvalidStorePath, pos, message)
 }
 
 struct Source<'s> {
@@ -313,7 +322,7 @@ fn keep(ev: &mut Ev, filter: Val, top: &[u8], pos: At) -> R<crate::world::Kept> 
 
 fn add_source(ev: &mut Ev, source: &Source, pos: At) -> Res {
     if let Err(e) = store_path::check_name(source.name) {
-        return Err(ev.throw(Code::InvalidStorePath, pos, e.to_string()));
+        return Err(name_refused(ev, "", &e, pos));
     }
     let kept = match source.filter {
         Some(filter) => Some(keep(ev, filter, source.path, pos)?),
@@ -355,7 +364,7 @@ fn path_builtin(ev: &mut Ev, args: Args, pos: At) -> Res {
             let text = String::from_utf8_lossy(ev.expect_plain(v, at)?.bytes()).into_owned();
             match Hash::parse_any(&text, Some(HashType::Sha256)) {
                 Ok(hash) => expected = hash.bytes().try_into().ok(),
-                Err(e) => return Err(ev.throw(Code::InvalidArgument, at, e.to_string())),
+                Err(e) => return Err(super::hash::hash_refused(ev, &e, at)),
             }
         } else {
             let name = ev.name(sym);
@@ -363,7 +372,7 @@ fn path_builtin(ev: &mut Ev, args: Args, pos: At) -> Res {
         }
     }
     let Some(found) = found else {
-        return Err(ev.throw(Code::MissingArgument, pos, "missing required 'path' attribute in the first argument to builtins.path"));
+        return Err(ev.throw(Code::InvalidArgument, pos, "missing required 'path' attribute in the first argument to 'builtins.path'"));
     };
     let name = name.unwrap_or_else(|| path::base_name(&found).to_vec());
     add_source(ev, &Source { path: &found, name: &name, filter, method, expected }, pos)

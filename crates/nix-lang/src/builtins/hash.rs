@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Code;
-use nix_formats::hash::{Format, Hash, HashType};
+use nix_formats::hash::{Error as HashError, Format, Hash, HashType};
 
 pub const TABLE: &[Builtin] = &[
     row("hashString", &["type", "s"], 3, hash_string, "The hash of a string, in base 16; the type is `md5`, `sha1`, `sha256` or `sha512`."),
@@ -17,6 +17,17 @@ pub(crate) fn hash_type(ev: &mut Ev, v: Val, pos: At) -> R<HashType> {
         Ok(algo) => Ok(algo),
         Err(_) => Err(ev.throw(Code::InvalidArgument, pos, format!("unknown hash algorithm '{name}', expect 'md5', 'sha1', 'sha256', or 'sha512'"))),
     }
+}
+
+/// A hash that cannot be read, in the words that scripts know from CppNix.
+pub(crate) fn hash_refused(ev: &mut Ev, e: &HashError, pos: At) -> crate::eval::Thrown {
+    let message = match e {
+        HashError::NoType(text) => format!("hash '{text}' does not include a type, nor is the type otherwise known from context"),
+        HashError::OtherType { text, wanted, .. } => format!("hash '{text}' should have type '{wanted}'"),
+        HashError::Length { text, algo } => format!("hash '{text}' has wrong length for hash type '{algo}'"),
+        e => e.to_string(),
+    };
+    ev.throw(Code::InvalidArgument, pos, message)
 }
 
 fn hash_string(ev: &mut Ev, args: Args, pos: At) -> Res {
@@ -49,7 +60,7 @@ fn convert_hash(ev: &mut Ev, args: Args, pos: At) -> Res {
     let format = String::from_utf8_lossy(ev.expect_plain(format, pos)?.bytes()).into_owned();
     let hash = match Hash::parse_any(&hash, algo) {
         Ok(hash) => hash,
-        Err(e) => return Err(ev.throw(Code::InvalidArgument, pos, e.to_string())),
+        Err(e) => return Err(hash_refused(ev, &e, pos)),
     };
     let format = match format.as_str() {
         "base16" => Format::Base16,

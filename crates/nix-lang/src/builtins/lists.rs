@@ -16,7 +16,7 @@ pub const TABLE: &[Builtin] = &[
     row("concatLists", &["lists"], 1, concat_lists, "The elements of all lists in a list."),
     row("concatMap", &["f", "list"], 3, concat_map, "Applies `f`, which gives lists, to each element and joins the results."),
     row("genList", &["generator", "length"], 2, gen_list, "A list of that length; element `i` is `generator i`."),
-    row("sort", &["comparator", "list"], 3, sort, "Sorts, stably, by a function that says whether its first argument comes before its second."),
+    row("sort", &["comparator", "list"], 2, sort, "Sorts, stably, by a function that says whether its first argument comes before its second."),
     row("any", &["pred", "list"], 3, any, "Whether `pred` holds for some element."),
     row("all", &["pred", "list"], 3, all, "Whether `pred` holds for every element."),
     row("partition", &["pred", "list"], 3, partition, "`{ right, wrong }`: the elements for which `pred` holds and the others."),
@@ -85,7 +85,7 @@ fn at(ev: &mut Ev, list: ListRef, n: i64, pos: At) -> Res {
         Some(slot) => ev.force_slot(slot, EnvRef::NULL),
         None => {
             let len = list.len();
-            Err(ev.throw(Code::OutOfBounds, pos, format!("list index {n} is out of bounds: the list has {len} elements")))
+            Err(ev.throw(Code::OutOfBounds, pos, format!("'builtins.elemAt' called with index {n} on a list of size {len}")))
         }
     }
 }
@@ -99,7 +99,7 @@ fn elem_at(ev: &mut Ev, args: Args, pos: At) -> Res {
 fn head(ev: &mut Ev, args: Args, pos: At) -> Res {
     let list = ev.expect_list(args[0], pos)?;
     if list.is_empty() {
-        return Err(ev.throw(Code::OutOfBounds, pos, "'head' called on an empty list"));
+        return Err(ev.throw(Code::OutOfBounds, pos, "'builtins.head' called on an empty list"));
     }
     at(ev, list, 0, pos)
 }
@@ -107,7 +107,7 @@ fn head(ev: &mut Ev, args: Args, pos: At) -> Res {
 fn tail(ev: &mut Ev, args: Args, pos: At) -> Res {
     let list = ev.expect_list(args[0], pos)?;
     if list.is_empty() {
-        return Err(ev.throw(Code::OutOfBounds, pos, "'tail' called on an empty list"));
+        return Err(ev.throw(Code::OutOfBounds, pos, "'builtins.tail' called on an empty list"));
     }
     let rest: Vec<Val> = list.slots()[1..].iter().map(|s| s.get()).collect();
     Ok(ev.list(&rest))
@@ -141,7 +141,7 @@ fn concat_map(ev: &mut Ev, args: Args, pos: At) -> Res {
 fn gen_list(ev: &mut Ev, args: Args, pos: At) -> Res {
     let n = ev.expect_int(args[1], pos)?;
     let Some(len) = usize::try_from(n).ok().filter(|&n| n <= 1 << 32) else {
-        return Err(ev.throw(Code::OutOfBounds, pos, format!("cannot create a list of size {n}")));
+        return Err(ev.throw(Code::InvalidArgument, pos, format!("cannot create list of size {n}")));
     };
     if len == 0 {
         return Ok(ev.empty_list);
@@ -157,7 +157,7 @@ fn gen_list(ev: &mut Ev, args: Args, pos: At) -> Res {
 
 fn sort(ev: &mut Ev, args: Args, pos: At) -> Res {
     let list = ev.expect_list(args[1], pos)?;
-    if list.len() < 2 {
+    if list.is_empty() {
         return Ok(args[1]);
     }
     let f = ev.expect_function(args[0], pos)?;

@@ -19,6 +19,11 @@ pub const TABLE: &[Builtin] = &[
 ];
 
 fn arithmetic(ev: &mut Ev, op: BinOp, args: Args, pos: At) -> Res {
+    // Unlike the operator `+`, none of these joins strings.
+    let wanted = if args.iter().any(|v| matches!(v.kind(), Kind::Float(_))) { "a float" } else { "an integer" };
+    if let Some(&other) = args.iter().find(|v| !matches!(v.kind(), Kind::Int(_) | Kind::Float(_))) {
+        return Err(ev.type_error(pos, wanted, other));
+    }
     ev.arithmetic(op, args[0], args[1], pos)
 }
 
@@ -31,9 +36,10 @@ fn round(ev: &mut Ev, args: Args, pos: At, op: fn(f64) -> f64) -> Res {
     if let Kind::Int(n) = args[0].kind() {
         return Ok(ev.int(n));
     }
-    let x = op(ev.number(args[0], pos)?);
+    let Kind::Float(x) = args[0].kind() else { return Err(ev.type_error(pos, "a float", args[0])) };
+    let x = op(x);
     // The bounds are exact as floats; NaN fails both.
-    if x >= -9_223_372_036_854_775_808.0 && x < 9_223_372_036_854_775_808.0 {
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&x) {
         return Ok(ev.int(x as i64));
     }
     Err(ev.throw(Code::IntegerOverflow, pos, format!("{x} does not fit into an integer")))

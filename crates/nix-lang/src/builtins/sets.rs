@@ -15,7 +15,7 @@ pub const TABLE: &[Builtin] = &[
     row("intersectAttrs", &["e1", "e2"], 3, intersect_attrs, "The attributes of `e2` whose names are in `e1`."),
     row("catAttrs", &["attr", "list"], 3, cat_attrs, "The attribute of that name from each set that has it."),
     row("mapAttrs", &["f", "attrset"], 2, map_attrs, "Applies `f` to the name and value of each attribute."),
-    row("zipAttrsWith", &["f", "list"], 2, zip_attrs_with, "Merges sets; `f` gets each name with the list of its values."),
+    row("zipAttrsWith", &["f", "list"], 3, zip_attrs_with, "Merges sets; `f` gets each name with the list of its values."),
     row("unsafeGetAttrPos", &["s", "set"], 3, get_attr_pos, "Where the attribute stands in the source: `{ file, line, column }`, or null."),
 ];
 
@@ -177,7 +177,7 @@ fn map_attrs(ev: &mut Ev, args: Args, pos: At) -> Res {
 }
 
 fn zip_attrs_with(ev: &mut Ev, args: Args, pos: At) -> Res {
-    let f = args[0];
+    let f = ev.expect_function(args[0], pos)?;
     let list = ev.expect_list(args[1], pos)?;
     let mut values: FxMap<Sym, (Pos, Vec<Val>)> = FxMap::default();
     for slot in list.slots() {

@@ -32,17 +32,17 @@ fn to_string(ev: &mut Ev, args: Args, pos: At) -> Res {
 }
 
 fn string_length(ev: &mut Ev, args: Args, pos: At) -> Res {
-    let s = ev.coerce_to_string(args[0], Coerce::STRING, pos)?;
+    let s = ev.coerce_to_string(args[0], Coerce::INTERPOLATION, pos)?;
     Ok(ev.int(s.bytes().len() as i64))
 }
 
 fn substring(ev: &mut Ev, args: Args, pos: At) -> Res {
     let start = ev.expect_int(args[0], pos)?;
     if start < 0 {
-        return Err(ev.throw(Code::OutOfBounds, pos, "negative start position in 'substring'"));
+        return Err(ev.throw(Code::InvalidArgument, pos, "negative start position in 'substring'"));
     }
     let len = ev.expect_int(args[1], pos)?;
-    let s = ev.coerce_to_string(args[2], Coerce::STRING, pos)?;
+    let s = ev.coerce_to_string(args[2], Coerce::INTERPOLATION, pos)?;
     let bytes = s.bytes();
     let from = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
     let to = if len < 0 { bytes.len() } else { from.saturating_add(len as usize).min(bytes.len()) };

@@ -36,6 +36,9 @@ fn function_args(ev: &mut Ev, args: Args, pos: At) -> Res {
             Ok(Val::attrs(set.finish_sorted(ev).attrs()))
         }
         Kind::PrimOp(_) | Kind::PrimOpApp(_) => Ok(Val::attrs(ev.empty_attrs)),
-        _ => Err(ev.type_error(pos, "a function", args[0])),
+        _ => {
+            let found = ev.show_type(args[0]);
+            Err(ev.throw(crate::error::Code::Type, pos, format!("'functionArgs' requires a function, not {found}")))
+        }
     }
 }

@@ -60,12 +60,12 @@ pub fn base_name(path: &[u8]) -> &[u8] {
     }
 }
 
-/// `builtins.dirOf` of a string: what stands before the last slash.
+/// `builtins.dirOf` of a string: what stands before the last slash, and before others right before that.
 pub fn dir_of_string(path: &[u8]) -> &[u8] {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        None => b".",
-        Some(0) => b"/",
-        Some(slash) => &path[..slash],
+    let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else { return b"." };
+    match path[..slash].iter().rposition(|&byte| byte != b'/') {
+        None => b"/",
+        Some(end) => &path[..=end],
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn directories() {
-        for (path, expected) in [("a", "."), ("a/b/", "a/b"), ("/a", "/"), ("a//b", "a/"), ("//a", "/"), ("/", "/"), ("", ".")] {
+        for (path, expected) in [("a", "."), ("a/b/", "a/b"), ("/a", "/"), ("a//b", "a"), ("//a", "/"), ("/", "/"), ("", ".")] {
             assert_eq!(dir_of_string(path.as_bytes()), expected.as_bytes(), "{path}");
         }
         assert_eq!(dir_of_path(b"/"), b"/");

@@ -60,7 +60,6 @@ impl Evaluator {
                 }
                 Ok(true)
             }
-            (Kind::External(x), Kind::External(y)) => Ok(x == y),
             _ => Ok(false),
         }
     }
@@ -88,8 +87,7 @@ impl Evaluator {
             (Kind::Int(x), Kind::Float(y)) => (x as f64).partial_cmp(&y),
             (Kind::Float(x), Kind::Int(y)) => x.partial_cmp(&(y as f64)),
             (Kind::Float(x), Kind::Float(y)) => x.partial_cmp(&y),
-            (Kind::String(x), Kind::String(y)) => Some(x.bytes().cmp(y.bytes())),
-            (Kind::Path(x), Kind::Path(y)) => Some(x.bytes().split(|&c| c == b'/').cmp(y.bytes().split(|&c| c == b'/'))),
+            (Kind::String(x), Kind::String(y)) | (Kind::Path(x), Kind::Path(y)) => Some(x.bytes().cmp(y.bytes())),
             (Kind::List(x), Kind::List(y)) => {
                 for (s, t) in x.slots().iter().zip(y.slots()) {
                     let (u, v) = (self.force_slot(s, EnvRef::NULL)?, self.force_slot(t, EnvRef::NULL)?);
@@ -141,7 +139,7 @@ impl Evaluator {
                 }
             };
         }
-        let (x, y) = (self.number(a, pos)?, self.number(b, pos)?);
+        let (Some(x), Some(y)) = (as_number(a), as_number(b)) else { return Err(self.not_numbers(op, a, b, pos)) };
         let result = match op {
             BinOp::Plus => x + y,
             BinOp::Sub => x - y,
@@ -156,12 +154,16 @@ impl Evaluator {
         Ok(self.float(result))
     }
 
-    pub(crate) fn number(&mut self, v: Val, pos: Pos) -> R<f64> {
-        match v.kind() {
-            Kind::Int(n) => Ok(n as f64),
-            Kind::Float(x) => Ok(x),
-            _ => Err(self.type_error(pos, "a number", v)),
+    #[cold]
+    #[inline(never)]
+    fn not_numbers(&mut self, op: BinOp, a: Val, b: Val, pos: Pos) -> Thrown {
+        if op == BinOp::Plus {
+            let (s, t) = (self.show_type(a), self.show_type(b));
+            return self.throw(Code::Type, pos, format!("cannot add {t} to {s}"));
         }
+        let is_float = |v: Val| matches!(v.kind(), Kind::Float(_));
+        let wanted = if is_float(a) || is_float(b) { "a float" } else { "an integer" };
+        self.type_error(pos, wanted, if as_number(a).is_none() { a } else { b })
     }
 
     pub(crate) fn concat_lists(&mut self, lists: &[ListRef]) -> Val {
@@ -182,5 +184,13 @@ impl Evaluator {
             }
         }
         Val::list(out)
+    }
+}
+
+fn as_number(v: Val) -> Option<f64> {
+    match v.kind() {
+        Kind::Int(n) => Some(n as f64),
+        Kind::Float(x) => Some(x),
+        _ => None,
     }
 }

@@ -286,7 +286,7 @@ impl Evaluator {
         };
         let flat = self.flatten(attrs);
         let names = flat.shape().syms().iter().map(|&s| self.symbols.name(s));
-        let hint = error::did_you_mean(self.symbols.name(sym), names);
+        let hint = absent_hint(&name).map(str::to_owned).or_else(|| error::did_you_mean(self.symbols.name(sym), names));
         let mut e = Error::new(Code::MissingAttribute, pos, format!("attribute '{name}' missing"));
         e.hint = hint;
         self.raise(e)
@@ -501,5 +501,17 @@ impl Evaluator {
             return self.finish_path(out, e.pos);
         }
         Ok(out.finish(self))
+    }
+}
+
+/// What to use instead of builtins that are absent on purpose.
+fn absent_hint(name: &str) -> Option<&'static str> {
+    match name {
+        "getFlake" | "parseFlakeRef" | "flakeRefToString" => {
+            Some("flakes are not supported; import a folder or `fetchTarball { url, sha256 }`, or a channel by `<name>`")
+        }
+        "fetchTree" | "fetchMercurial" | "fetchClosure" => Some("not supported; use `fetchTarball`, `fetchGit` or `fetchurl`"),
+        "outputOf" => Some("dynamic derivations are not supported"),
+        _ => None,
     }
 }

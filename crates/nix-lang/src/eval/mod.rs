@@ -523,28 +523,24 @@ impl Evaluator {
         self.check_stack(Pos::NONE)?;
         let v = self.force(v)?;
         match v.kind() {
-            Kind::Attrs(attrs) => {
-                if seen.insert(v.identity()) {
-                    let flat = self.flatten(attrs);
-                    for i in 0..flat.shape().len() as u32 {
-                        let result = match self.force_slot(flat.slot(i), flat.slot_env()) {
-                            Ok(item) => self.force_deep_seen(item, seen),
-                            Err(t) => Err(t),
-                        };
-                        if let Err(t) = result {
-                            let (sym, pos) = (flat.shape().syms()[i as usize], flat.shape().positions()[i as usize]);
-                            self.frame(pos, |ev| format!("while evaluating the attribute '{}'", ev.name(sym)));
-                            return Err(t);
-                        }
+            Kind::Attrs(attrs) if seen.insert(v.identity()) => {
+                let flat = self.flatten(attrs);
+                for i in 0..flat.shape().len() as u32 {
+                    let result = match self.force_slot(flat.slot(i), flat.slot_env()) {
+                        Ok(item) => self.force_deep_seen(item, seen),
+                        Err(t) => Err(t),
+                    };
+                    if let Err(t) = result {
+                        let (sym, pos) = (flat.shape().syms()[i as usize], flat.shape().positions()[i as usize]);
+                        self.frame(pos, |ev| format!("while evaluating the attribute '{}'", ev.name(sym)));
+                        return Err(t);
                     }
                 }
             }
-            Kind::List(list) => {
-                if seen.insert(v.identity()) {
-                    for slot in list.slots() {
-                        let item = self.force_slot(slot, EnvRef::NULL)?;
-                        self.force_deep_seen(item, seen)?;
-                    }
+            Kind::List(list) if seen.insert(v.identity()) => {
+                for slot in list.slots() {
+                    let item = self.force_slot(slot, EnvRef::NULL)?;
+                    self.force_deep_seen(item, seen)?;
                 }
             }
             _ => {}
@@ -640,7 +636,6 @@ impl Evaluator {
             Kind::Lambda(_) => "a function",
             Kind::PrimOp(_) => "a built-in function",
             Kind::PrimOpApp(_) => "a partially applied built-in function",
-            Kind::External(_) => "an external value",
         }
     }
 
@@ -654,7 +649,6 @@ impl Evaluator {
             Kind::Path(_) => "path",
             Kind::Attrs(_) => "set",
             Kind::List(_) => "list",
-            Kind::External(_) => "external",
             _ => "lambda",
         }
     }

@@ -6,10 +6,21 @@ use crate::symbol::FxSet;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PrintStyle {
-    /// What `nix-instantiate --eval` prints: one line; thunks as `<CODE>`, functions as `<LAMBDA>`; a set met again as `«repeated»`.
+    /// What `nix-instantiate --eval --strict` prints: one line; thunks as `<CODE>`, functions as `<LAMBDA>`; what is met again as
+    /// `«repeated»`.
     Plain,
+    /// The same of a value that was not evaluated throughout: functions and empty sets, which are values here as soon as they are
+    /// written down but thunks in CppNix, count as not evaluated yet.
+    Lazy,
     /// For people: indented, attribute names quoted where they must be, functions with their place, derivations by their path.
     Pretty,
+}
+
+/// What was printed already.
+struct Seen {
+    sets: FxSet<u64>,
+    lists: FxSet<u64>,
+    lazy: bool,
 }
 
 impl Evaluator {
@@ -17,13 +28,17 @@ impl Evaluator {
     pub fn print(&mut self, v: Val, style: PrintStyle) -> Vec<u8> {
         let mut out = Vec::new();
         match style {
-            PrintStyle::Plain => self.print_plain(v, &mut out, &mut FxSet::default(), 0),
+            PrintStyle::Plain | PrintStyle::Lazy => {
+                self.print_plain(v, &mut out, &mut Seen { sets: FxSet::default(), lists: FxSet::default(), lazy: style == PrintStyle::Lazy }, 0)
+            }
             PrintStyle::Pretty => self.print_pretty(v, &mut out, &mut Vec::new(), 0),
         }
         out
     }
 
-    fn print_plain(&mut self, v: Val, out: &mut Vec<u8>, seen: &mut FxSet<u64>, depth: usize) {
+    fn print_plain(&mut self, v: Val, out: &mut Vec<u8>, seen: &mut Seen, depth: usize) {
+        // CppNix tells lists apart by where they are kept; of the outermost it has a copy.
+        let kept = if v.as_thunk().is_some() { Some(v.identity()) } else { None };
         let v = v.as_thunk().and_then(ThunkRef::value).unwrap_or(v);
         if depth > 5000 {
             out.extend_from_slice(b"...");
@@ -31,14 +46,14 @@ impl Evaluator {
         }
         match v.kind() {
             Kind::Attrs(attrs) => {
-                if !attrs.is_empty() && !seen.insert(v.identity()) {
+                if !attrs.is_empty() && !seen.sets.insert(v.identity()) {
                     out.extend_from_slice("«repeated»".as_bytes());
                     return;
                 }
                 out.extend_from_slice(b"{ ");
                 let flat = self.flatten(attrs);
                 for &i in self.alphabetical(flat) {
-                    out.extend_from_slice(self.symbols.name(flat.shape().syms()[i as usize]));
+                    print_name(self.symbols.name(flat.shape().syms()[i as usize]), out);
                     out.extend_from_slice(b" = ");
                     self.print_slot(flat.slot(i).get(), out, seen, depth);
                     out.extend_from_slice(b"; ");
@@ -46,7 +61,7 @@ impl Evaluator {
                 out.push(b'}');
             }
             Kind::List(list) => {
-                if !list.is_empty() && !seen.insert(v.identity()) {
+                if !list.is_empty() && depth > 0 && !seen.lists.insert(kept.unwrap_or(v.identity())) {
                     out.extend_from_slice("«repeated»".as_bytes());
                     return;
                 }
@@ -62,15 +77,14 @@ impl Evaluator {
             Kind::Lambda(_) => out.extend_from_slice(b"<LAMBDA>"),
             Kind::PrimOp(_) => out.extend_from_slice(b"<PRIMOP>"),
             Kind::PrimOpApp(_) => out.extend_from_slice(b"<PRIMOP-APP>"),
-            Kind::External(_) => out.extend_from_slice("«external»".as_bytes()),
             _ => self.print_scalar(v, out),
         }
     }
 
-    fn print_slot(&mut self, word: Val, out: &mut Vec<u8>, seen: &mut FxSet<u64>, depth: usize) {
+    fn print_slot(&mut self, word: Val, out: &mut Vec<u8>, seen: &mut Seen, depth: usize) {
         if word == Val::BLACKHOLE {
             out.extend_from_slice("«potential infinite recursion»".as_bytes());
-        } else if word.as_deferred().is_some() {
+        } else if word.as_deferred().is_some() || seen.lazy && (word.as_lambda().is_some() || word == Val::attrs(self.empty_attrs)) {
             out.extend_from_slice(b"<CODE>");
         } else {
             self.print_plain(word, out, seen, depth + 1);
@@ -191,7 +205,6 @@ impl Evaluator {
             }
             Kind::PrimOp(id) => out.extend_from_slice(format!("«primop {}»", self.state.name(id)).as_bytes()),
             Kind::PrimOpApp(app) => out.extend_from_slice(format!("«partially applied primop {}»", self.state.name(app.id())).as_bytes()),
-            Kind::External(_) => out.extend_from_slice("«external»".as_bytes()),
             _ => self.print_scalar(v, out),
         }
     }
