@@ -6,7 +6,6 @@ random (often within the clock's grain), and whatever the cache still answers mu
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -587,27 +586,38 @@ def test_locked_file(place: Place, tmp_path: Path) -> None:
     assert place.lookup("1") is not None
 
 
-def _work(folder: str, number: int) -> None:
-    recording: dict[str, Any] = {"impure": None, "seen": [], "variables": {}, "store_paths": [], "written": [], "messages": []}
-    for i in range(60):
-        cache = EvalCache.open(folder, limit=50_000)
-        if cache is None:
-            continue  # another process had it for too long
-        with cache:
-            key = make_key([str((i * 7 + number) % 20)])
-            hit = cache.lookup(key, {})
-            assert hit is None or hit.output == key * 50
-            cache.store(key, recording, key * 50, state_dir="/none", is_written=False, environment={})
+def _run_python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    # Without the site module, whose .pth files may load anything.
+    places = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.Popen([sys.executable, "-S", "-c", script, *arguments], env={"PYTHONPATH": places}, stdout=subprocess.PIPE, text=True)
+
+
+_WORK = """
+import sys
+from nivalis.lang.cache import EvalCache, make_key
+
+folder, number = sys.argv[1:]
+recording = {"impure": None, "seen": [], "variables": {}, "store_paths": [], "written": [], "messages": []}
+kept = 0
+for i in range(60):
+    cache = EvalCache.open(folder, limit=50_000)
+    if cache is None:
+        continue  # another process had it for too long
+    with cache:
+        key = make_key([str((i * 7 + int(number)) % 20)])
+        hit = cache.lookup(key, {})
+        assert hit is None or hit.output == key * 50
+        kept += cache.store(key, recording, key * 50, state_dir="/none", is_written=False, environment={})
+print(kept)
+"""
 
 
 def test_processes_share_the_file(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_work, args=(str(tmp_path), number)) for number in range(4)]
+    workers = [_run_python(_WORK, str(tmp_path), str(number)) for number in range(4)]
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
+        output, _ = worker.communicate()
+        assert worker.returncode == 0
+        assert int(output) > 0
 
 
 def test_a_hit_loads_only_what_it_needs(place: Place, tmp_path: Path) -> None:
@@ -622,7 +632,126 @@ def test_a_hit_loads_only_what_it_needs(place: Place, tmp_path: Path) -> None:
         "heavy = {'nivalis._native', 'nivalis.lang.evaluator', 'nivalis.errors', 'click', 'rich', 'typing', 'json', 're', 'dataclasses', 'pathlib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    # Without the site module, whose .pth files may load anything.
-    places = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run([sys.executable, "-S", "-c", script], env={"PYTHONPATH": places}, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert _run_python(script).communicate()[0] == "[]\n"
+
+
+# ---- the command ----
+
+
+# The program, which says at its end whether there was an evaluation.
+_NIX_INSTANTIATE = """
+import atexit, sys
+import nivalis.lang.host
+from nivalis.cli.start import nix_instantiate
+
+made = []
+class Host(nivalis.lang.host.Host):
+    def __init__(self, *args, **kwargs):
+        made.append(self)
+        super().__init__(*args, **kwargs)
+nivalis.lang.host.Host = Host
+atexit.register(lambda: print("evaluated:", bool(made), file=sys.stderr))
+nix_instantiate()
+"""
+
+
+class Command:
+    """`nix-instantiate` in a folder, with a store and a cache of its own."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self.environment = {
+            "HOME": str(top),
+            "NIX_REMOTE": str(top / "root"),
+            "NIX_PATH": "",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+
+    def __call__(self, *words: str, text: str = "", status: int = 0) -> tuple[str, str, bool]:
+        """What it wrote to stdout and to stderr, and whether the cache answered."""
+        done = subprocess.run(
+            [sys.executable, "-c", _NIX_INSTANTIATE, *words], cwd=self.top, env=self.environment, input=text, capture_output=True, text=True
+        )
+        assert done.returncode == status, done.stderr
+        said, mark, evaluated = done.stderr.partition("evaluated: ")
+        assert mark, done.stderr
+        return done.stdout, said, evaluated.strip() == "False"
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+DERIVATION = 'derivation { name = "n"; system = "s"; builder = builtins.trace "said" "b"; }'
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--eval", "-E", "1 + 1"],
+        ["--eval", "--strict", "--json", "-E", '[ 1 (builtins.warn "w" 2) ]'],
+        ["--eval", "--xml", "-E", "{ a = 1; }", "-A", "a"],
+        ["-E", DERIVATION],
+        ["-E", DERIVATION, "--option", "no-such-setting", "1"],
+        ["--eval", "--read-write-mode", "-E", f"({DERIVATION}).drvPath"],
+        ["-E", f"[ ({DERIVATION}) ({DERIVATION}) ]", "--no-gc-warning"],
+        ["file.nix", "-A", "x", "--argstr", "y", "z", "--eval"],
+    ],
+    ids=lambda words: " ".join(words)[:40],
+)
+def test_second_time(command: Command, words: list[str]) -> None:
+    (command.top / "file.nix").write_text("{ y }: { x = y; }")
+    first = command(*words)
+    assert not first[2]
+    assert command(*words) == (*first[:2], True)
+    assert command(*words, "--no-eval-cache") == (*first[:2], False)
+
+
+def test_standard_input_is_part_of_the_request(command: Command) -> None:
+    assert command("--eval", "-", text="1")[::2] == ("1\n", False)
+    assert command("--eval", "-", text="2")[::2] == ("2\n", False)
+    assert command("--eval", "-", text="1")[::2] == ("1\n", True)
+
+
+def test_roots_are_made_each_time(command: Command) -> None:
+    words = ["-E", DERIVATION, "--add-root", "link"]
+    for is_hit in (False, True):
+        output, _, answered = command(*words)
+        assert (output, answered) == (f"{command.top}/link\n", is_hit)
+        assert os.readlink(command.top / "link").endswith("-n.drv")
+        (command.top / "link").unlink()
+
+
+def test_failures_are_not_kept(command: Command) -> None:
+    for _ in range(2):
+        _, said, answered = command("--eval", "-E", 'throw "no"', status=1)
+        assert "no" in said and not answered
+
+
+def test_folder_and_search_path_are_part_of_the_request(command: Command) -> None:
+    (command.top / "a").mkdir()
+    (command.top / "a/f").write_text("1")
+    words = ["--eval", "-E", "import <x/f>", "-I", "x=a"]
+    assert command(*words)[::2] == ("1\n", False)
+    assert command(*words)[2]
+    command.environment["NIX_PATH"] = f"x={command.top}/b"
+    assert not command(*words)[2], "whatever `-I` says, NIX_PATH is a part of the request"
+    assert not command("--eval", "-E", "import <x/f>", "-I", f"x={command.top}/a")[2]
+
+
+def test_channels_that_come_later(command: Command) -> None:
+    del command.environment["NIX_PATH"]
+    words = ["--eval", "--strict", "-E", "builtins.nixPath"]
+    assert command(*words)[0] == "[ ]\n"
+    assert command(*words)[2]
+    (command.top / ".nix-defexpr/channels").mkdir(parents=True)
+    output, _, answered = command(*words)
+    assert "channels" in output and not answered
+
+
+def test_unusable_cache_is_no_error(command: Command) -> None:
+    (command.top / "file").write_text("")
+    command.environment["XDG_CACHE_HOME"] = str(command.top / "file")
+    assert command("--eval", "-E", "1") == ("1\n", "", False)
+    assert "no evaluation cache" in command("--eval", "-E", "1", "-v")[1]

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import click
 
-from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file, show_trace_message, show_warning
+from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
 from nivalis.cli.failures import fold_trace, run
+from nivalis.cli.talk import show_evaluation_warning, show_trace_message
 from nivalis.errors import EvalError
 from nivalis.lang.auto_call import auto_call, find_along_path
 from nivalis.lang.encoding import encode
@@ -72,7 +73,7 @@ def _evaluate(options: EvalOptions, file: str | None, expr: str | None, attribut
     environment, folder = dict(os.environ), os.getcwd()
     layout = options.layout(environment)
     settings = options.settings(environment, folder, layout)
-    evaluator = Evaluator(layout, settings, on_trace=show_trace_message, on_warn=show_warning)
+    evaluator = Evaluator(layout, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning)
     try:
         if expr is not None:
             root = evaluator.eval(os.fsencode(expr), base_dir=folder)

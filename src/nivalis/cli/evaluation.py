@@ -7,19 +7,18 @@ Settings that only concern building are understood and change nothing here.  Con
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 
 from nivalis.cli.arguments import Flags, UsageError
 from nivalis.cli.failures import LibraryPlace
+from nivalis.cli.talk import show_warning
 from nivalis.lang.auto_call import AutoArguments
-from nivalis.lang.encoding import encode
 from nivalis.lang.evaluator import EvalSettings, Evaluator
-from nivalis.lang.search_path import SearchEntry, default_search_path, is_address, parse_nix_path
+from nivalis.lang.search_path import SearchEntry, default_search_path, default_search_places, is_address, parse_nix_path
 from nivalis.lang.value import Value
 from nivalis.store.layout import StoreLayout
 
-__all__ = ["EvalOptions", "host_system", "make_arguments", "resolve_file", "show_trace_message", "show_warning"]
+__all__ = ["EvalOptions", "host_system", "make_arguments", "resolve_file"]
 
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
@@ -73,6 +72,7 @@ class EvalOptions:
         self.abort_on_warn = False
         self.eval_cache = True
         self.gc_warning = True
+        self.warnings: list[str] = []
 
     def flags(self) -> Flags:
         """The table of the shared flags."""
@@ -125,7 +125,12 @@ class EvalOptions:
                     "setting 'restrict-eval' is not supported", hint="`--pure-eval` restricts an evaluation to what is named by its hash"
                 )
         elif name not in _INERT_SWITCHES and name not in _INERT_VALUES:
-            show_warning(f"unknown setting '{name}'")
+            self.warn(f"unknown setting '{name}'")
+
+    def warn(self, text: str) -> None:
+        """Warn now, and whenever the same command line is answered from the cache."""
+        show_warning(text)
+        self.warnings.append(text)
 
     def search_path(self, environment: Mapping[str, str], folder: str, state_dir: str) -> tuple[SearchEntry, ...]:
         """`-I`, then NIX_PATH or what stands in for it; relative places start from `folder`."""
@@ -135,6 +140,13 @@ class EvalOptions:
         named = self.nix_path if self.nix_path is not None else environment.get("NIX_PATH")
         entries += default_search_path(environment, state_dir) if named is None else parse_nix_path(named)
         return tuple(entry.resolved(folder) for entry in entries)
+
+    def default_places(self, environment: Mapping[str, str], layout: StoreLayout, settings: EvalSettings) -> list[tuple[str, bool]]:
+        """Where channels were looked for because there is no NIX_PATH, and whether they were there."""
+        if self.pure or self.nix_path is not None or "NIX_PATH" in environment:
+            return []
+        places = default_search_places(environment, str(layout.state_dir))
+        return [(entry.place, entry in settings.search_path) for entry in places]
 
     def settings(self, environment: Mapping[str, str], folder: str, layout: StoreLayout) -> EvalSettings:
         """What an evaluation may depend on."""
@@ -208,17 +220,3 @@ def resolve_file(evaluator: Evaluator, argument: str, folder: str) -> str:
     if len(argument) > 2 and argument[0] == "<" and argument[-1] == ">":
         return evaluator.find_file(argument[1:-1])
     return os.path.normpath(os.path.join(folder, argument))
-
-
-def show_warning(text: str) -> None:
-    _say(f"warning: {text}")
-
-
-def show_trace_message(text: str) -> None:
-    _say(f"trace: {text}")
-
-
-def _say(line: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.buffer.write(encode(line) + b"\n")
-    sys.stderr.flush()

@@ -153,7 +153,8 @@ def nix_instantiate(words: Sequence[str]) -> int:
         hit = request.find() if request is not None and (options.from_stdin or options.root is not None) else None
         if hit is not None:
             show_messages(hit)
-            _write(hit.output if options.root is None else b"".join(encode(roots.add(line)) + b"\n" for line in hit.derivations))
+            is_as_it_was = options.root is None or options.action == "eval"
+            _write(hit.output if is_as_it_was else b"".join(encode(roots.add(line)) + b"\n" for line in hit.derivations))
             hit.close()
             return 0
         _native.keep_heap_small()

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["SearchEntry", "is_address", "parse_nix_path"]
+__all__ = ["SearchEntry", "default_search_path", "default_search_places", "is_address", "parse_nix_path"]
 
 _SCHEMES = frozenset({"http", "https", "file", "channel", "git", "s3", "ssh"})
 
@@ -62,11 +62,15 @@ def parse_nix_path(text: str) -> list[SearchEntry]:
 
 def default_search_path(environment: Mapping[str, str], state_dir: str) -> list[SearchEntry]:
     """What is looked through where NIX_PATH is not set: the channels of the user and of root, as far as they exist."""
+    return [entry for entry in default_search_places(environment, state_dir) if os.path.exists(entry.place)]
+
+
+def default_search_places(environment: Mapping[str, str], state_dir: str) -> list[SearchEntry]:
+    """The places of `default_search_path`, whether they exist or not."""
     home = environment.get("HOME") or "/"
     channels = os.path.join(state_dir, "profiles/per-user/root/channels")
-    candidates = [
+    return [
         SearchEntry("", os.path.join(home, ".nix-defexpr/channels")),
         SearchEntry("nixpkgs", os.path.join(channels, "nixpkgs")),
         SearchEntry("", channels),
     ]
-    return [entry for entry in candidates if os.path.exists(entry.place)]

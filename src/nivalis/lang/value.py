@@ -70,9 +70,12 @@ class Value:
         """As `builtins.toXML` has it; without `strict`, what is not evaluated stays `<unevaluated />`."""
         return decode(self.__nix_value__.to_xml(strict=strict, places=positions))
 
-    def print(self, *, pretty: bool = False) -> str:
-        """The value as `nix-instantiate --eval` prints it, or indented for people; nothing more is evaluated."""
-        return decode(self.__nix_value__.print(pretty))
+    def print(self, *, pretty: bool = False, lazy: bool = False) -> str:
+        """The value as `nix-instantiate --eval` prints it, or indented for people; nothing more is evaluated.
+
+        `lazy`: as it prints a value that was not evaluated throughout.
+        """
+        return decode(self.__nix_value__.print(pretty, lazy))
 
     def position(self) -> Position | None:
         """Where it stands in a source, if that is known (of functions; of attributes, `AttrSet.position_of`)."""
