@@ -22,6 +22,7 @@ class LazyCommand(NamedTuple):
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),
+    "repl": LazyCommand("nivalis.cli.repl", "Evaluate expressions as you type them."),
 }
 
 
