@@ -318,7 +318,7 @@ class Evaluator:
     def flush(self) -> None:
         """Hand all that evaluation wrote so far to the host."""
     def recording(self) -> dict[str, Any]:
-        """What evaluation looked at: `seen`, `variables`, `store_paths`, `messages`, `impure`."""
+        """What evaluation looked at: `seen`, `variables`, `store_paths`, `written`, `messages`, `impure` (see recording.rs)."""
     def forget_files(self) -> None:
         """Read files again that are evaluated from now on."""
     def allocated(self) -> int:

@@ -181,8 +181,8 @@ class Garden(Place):
 
     def change(self) -> None:
         """Does one random thing, or nothing where it cannot be done."""
-        changes = [self.write, self.write, self.rewrite, self.remove, self.make_dir, self.link, self.set_mode, self.touch, self.set_variable,
-                   self.replace, self.forget]  # fmt: skip
+        often = [self.write, self.link]
+        changes = [*often, *often, self.rewrite, self.replace, self.remove, self.make_dir, self.set_mode, self.touch, self.set_variable, self.forget]
         change = self.rng.choice(changes)
         path = self.path(self.rng.choice(NAMES))
         self.log.append(f"{change.__name__} {path.name}")
@@ -221,6 +221,7 @@ class Garden(Place):
         path.mkdir(parents=True)
 
     def link(self, path: Path) -> None:
+        path = self.rng.choice([path, self.path("l"), self.path("l")])
         if path.exists() or path.is_symlink():
             self.remove(path)
         path.symlink_to(self.rng.choice(["a", "d", "nowhere", str(self.path("d/e")), "x", "d/x", "d/y"]))

@@ -27,6 +27,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from functools import cache
 from hashlib import sha256
 
 import nivalis
@@ -263,8 +264,9 @@ def make_key(words: Iterable[str | bytes]) -> bytes:
     return digest.digest()
 
 
+@cache
 def evaluator_identity() -> str:
-    """What tells this evaluator from every other: its version, and the times and sizes of its files."""
+    """What tells this evaluator from every other: its version, and the times and sizes of its files (as they were when first asked)."""
     package = os.path.dirname(nivalis.__file__)
     words = [nivalis.__version__]
     for name in ("", "lang", "store", "cli"):
