@@ -134,7 +134,9 @@ _CLASSES: tuple[tuple[str, str], ...] = (
     ("string-context", r"`addDrvOutputDependencies` can only act on derivations"),
     ("string-context", r"is not a store path"),
     ("string-context", r"[Tt]ried to add (all-outputs|derivation output) context of .*, which is not a derivation"),
-    ("file-not-found", r"(does not exist|No such file or directory)"),
+    ("file-not-found", r"does not exist"),
+    # The words of the operating system: only the class is kept.
+    ("file-not-found", r"(?=.*No such file or directory)"),
     ("invalid-derivation", r"required attribute '[a-z]+' missing"),
     ("invalid-derivation", r"multiple outputs are not supported in fixed-output derivations"),
     ("invalid-derivation", r"duplicate derivation output '.*'"),

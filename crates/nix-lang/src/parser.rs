@@ -454,8 +454,8 @@ impl<'a, 'p> Parser<'a, 'p> {
         let mut before: Vec<(Pos, Expr<'a>)> = Vec::new();
         while self.tok.kind == kind {
             if !self.options.pipe_operators {
-                return Err(Error::new(Code::Syntax, self.pos(), format!("the operator {} is not enabled", kind.name()))
-                    .with_hint("it belongs to the experimental feature `pipe-operators`"));
+                return Err(Error::new(Code::Forbidden, self.pos(), "experimental Nix feature 'pipe-operators' is disabled")
+                    .with_hint(format!("the operator {} belongs to it: `--extra-experimental-features pipe-operators`", kind.name())));
             }
             let op = self.pos();
             self.advance();
@@ -819,7 +819,7 @@ impl<'a, 'p> Parser<'a, 'p> {
     #[cold]
     fn duplicate_formal(&self, sym: Sym, before: Pos, pos: Pos) -> Box<Error> {
         let name = String::from_utf8_lossy(self.symbols.name(sym));
-        let mut error = Error::new(Code::Syntax, pos, format!("duplicate formal function argument '{name}'"));
+        let mut error = Error::new(Code::DuplicateAttribute, pos, format!("duplicate formal function argument '{name}'"));
         error.trace.push(Frame { pos: before, text: "it is named here already".into() });
         error
     }

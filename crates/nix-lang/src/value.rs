@@ -644,6 +644,22 @@ impl Shape {
             order: Cell::new(std::ptr::null()),
         })
     }
+    /// The same names, nowhere in a source.
+    pub fn bare<'a>(&self, arena: &'a Arena) -> &'a Shape {
+        static NOWHERE: [Pos; 64] = [Pos::NONE; 64];
+        let positions = match NOWHERE.get(..self.len()) {
+            Some(positions) => positions,
+            None => arena.alloc_slice_fill_iter((0..self.len).map(|_| Pos::NONE)),
+        };
+        arena.alloc(Shape {
+            len: self.len,
+            stable: self.stable,
+            rec: false,
+            syms: self.syms,
+            positions: positions.as_ptr(),
+            order: Cell::new(self.order.get()),
+        })
+    }
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.len as usize

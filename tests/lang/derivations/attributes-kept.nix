@@ -1,1 +1,1 @@
-let d = derivation { name = "n"; builder = "b"; system = "s"; extra = 1; f = [ "x" ]; }; in [ d.extra d.f d.builder (d ? args) d.drvAttrs ]
+let d = derivation { name = "n"; builder = "b"; system = "s"; extra = 1; f = [ "x" ]; }; in [ d.extra d.builder (d ? args) d.drvAttrs ]

@@ -216,7 +216,7 @@ fn toml_value(ev: &mut Ev, value: toml::TomlValue, pos: At) -> Res {
         toml::TomlValue::Integer(n) => ev.int(n),
         toml::TomlValue::Float(x) => ev.float(x),
         toml::TomlValue::String(s) => ev.string(s.as_bytes()),
-        toml::TomlValue::Timestamp(_) => return Err(ev.throw(Code::Toml, pos, format!("invalid TOML: {}", toml::NO_DATES))),
+        toml::TomlValue::Timestamp(_) => return Err(ev.throw(Code::Toml, pos, format!("while parsing TOML: {}", toml::NO_DATES))),
         toml::TomlValue::Array(items) => {
             let items = items.into_iter().map(|item| toml_value(ev, item, pos)).collect::<R<Vec<Val>>>()?;
             ev.list(&items)

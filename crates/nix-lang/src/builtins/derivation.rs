@@ -31,7 +31,8 @@ fn derivation_strict(ev: &mut Ev, args: Args, pos: At) -> Res {
     let name = ev.expect_plain(name, name_pos)?.bytes();
     let result = match store_path::check_name(name) {
         Ok(name) => instantiate(ev, attrs, name, pos),
-        Err(e) => Err(super::files::name_refused(ev, "invalid derivation name: ", &e, name_pos)),
+        Err(e @ store_path::Error::Character { .. }) => Err(super::files::name_refused(ev, "invalid derivation name: ", &e, name_pos)),
+        Err(e) => Err(ev.throw(Code::InvalidDerivation, name_pos, format!("invalid derivation name: {e}"))),
     };
     result.inspect_err(|_| ev.frame(name_pos, |_| format!("while evaluating the derivation '{}'", String::from_utf8_lossy(name))))
 }

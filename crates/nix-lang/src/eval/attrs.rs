@@ -175,13 +175,13 @@ impl Evaluator {
         (Shape::alloc(self.arena, names, stable, false), self.arena.alloc_slice_copy(&plan))
     }
 
-    /// A set with the names (and positions) of another and the values that `value` gives.
+    /// A set with the names of another and the values that `value` gives. It has no positions: its attributes stand nowhere.
     pub(crate) fn same_shape(&mut self, flat: Flat, mut value: impl FnMut(&mut Evaluator, u32) -> Val) -> Val {
         let shape = flat.shape();
         if shape.is_empty() {
             return Val::attrs(self.empty_attrs);
         }
-        let shape: &'static Shape = if shape.rec { self.plain_shape(shape) } else { shape };
+        let shape = self.bare_shape(shape);
         let out = Flat::alloc(self.arena, shape, EnvRef::NULL, shape.len());
         for i in 0..shape.len() {
             let v = value(self, i as u32);
@@ -190,17 +190,19 @@ impl Evaluator {
         Val::attrs(out.attrs())
     }
 
-    /// The same names without being an environment.
-    fn plain_shape(&mut self, shape: &'static Shape) -> &'static Shape {
-        // Merging with the empty shape gives just that, and is remembered.
-        let empty = self.flatten(self.empty_attrs).shape();
-        let key = (shape as *const Shape as usize, empty as *const Shape as usize);
-        if let Some(&(plain, _)) = self.merges.plans.get(&key) {
-            return plain;
+    /// The same names without positions and without being an environment.
+    fn bare_shape(&mut self, shape: &'static Shape) -> &'static Shape {
+        if !shape.stable {
+            return shape.bare(self.arena);
         }
-        let made = self.plan_merge(shape, empty, shape.stable);
-        self.merges.plans.insert(key, made);
-        made.0
+        // Remembered beside the merges, as one with nothing: no shape lies at address zero.
+        let key = (shape as *const Shape as usize, 0);
+        if let Some(&(bare, _)) = self.merges.plans.get(&key) {
+            return bare;
+        }
+        let bare = shape.bare(self.arena);
+        self.merges.plans.insert(key, (bare, &[]));
+        bare
     }
 }
 

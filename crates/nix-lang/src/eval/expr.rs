@@ -68,8 +68,7 @@ impl Evaluator {
                 Expr::WithVar(e) => return self.eval_with_var(e, env),
                 Expr::Assert(e) => {
                     if !self.eval_bool(&e.cond, env, e.pos)? {
-                        let text = String::from_utf8_lossy(e.text).into_owned();
-                        return Err(self.throw(Code::AssertionFailed, e.pos, format!("assertion '{text}' failed")));
+                        return Err(self.assertion_failed(e, env));
                     }
                     expr = &e.body;
                 }
@@ -375,6 +374,23 @@ impl Evaluator {
         }
         error.hint = error::did_you_mean(self.symbols.name(e.sym), names.into_iter());
         Err(self.raise(error))
+    }
+
+    /// Says which values were not equal where the condition is about that.
+    #[cold]
+    #[inline(never)]
+    fn assertion_failed(&mut self, e: &'static Assert<'static>, env: EnvRef) -> Thrown {
+        let mut message = format!("assertion '{}' failed", String::from_utf8_lossy(e.text));
+        if let Expr::Binary(b) = &e.cond {
+            if b.op == BinOp::Eq {
+                let sides = self.eval(&b.left, env).and_then(|left| Ok((left, self.eval(&b.right, env)?)));
+                match sides {
+                    Ok((left, right)) => message += &format!(": {} is not equal to {}", self.print_short(left), self.print_short(right)),
+                    Err(t) => return t,
+                }
+            }
+        }
+        self.throw(Code::AssertionFailed, e.pos, message)
     }
 
     #[inline(never)]

@@ -84,7 +84,7 @@ impl Evaluator {
     fn print_slot(&mut self, word: Val, out: &mut Vec<u8>, seen: &mut Seen, depth: usize) {
         if word == Val::BLACKHOLE {
             out.extend_from_slice("«potential infinite recursion»".as_bytes());
-        } else if word.as_deferred().is_some() || seen.lazy && (word.as_lambda().is_some() || word == Val::attrs(self.empty_attrs)) {
+        } else if word.as_deferred().is_some() || seen.lazy && (word.as_lambda().is_some() || word.as_attrs().is_some_and(AttrsRef::is_empty)) {
             out.extend_from_slice(b"<CODE>");
         } else {
             self.print_plain(word, out, seen, depth + 1);
