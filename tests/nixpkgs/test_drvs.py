@@ -63,17 +63,6 @@ class Side:
 
 
 @pytest.fixture(scope="module")
-def nixpkgs() -> Path:
-    named = os.environ.get("NIVALIS_NIXPKGS")
-    if not named:
-        pytest.skip("NIVALIS_NIXPKGS does not name a folder with nixpkgs")
-    folder = Path(named).resolve()
-    if not (folder / BRIGHTBOX_CONFIG).exists():
-        pytest.skip(f"not the nixpkgs of July 2016 (no {BRIGHTBOX_CONFIG}): {folder}")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def oracle() -> Oracle:
     found, reason = cppnix28()
     if found is None:
