@@ -95,3 +95,17 @@ def test_completion(session: Session, tmp_path: Path, line: str, start: int, tex
     assert found.texts == texts
     if texts:
         assert found.start == start
+
+
+def test_large_values_are_shown_with_their_errors(session: Session, written: list[str]) -> None:
+    session.submit('builtins.genList (n: if n == 30 then throw "no" else if n == 40 then 1 + "a" else { inherit n; }) 50')
+    lines = written[0].splitlines()
+    assert len(lines) == 52
+    assert [index for index, line in enumerate(lines) if line.startswith("  «error: ")] == [31, 41]
+
+
+@pytest.mark.parametrize("text", ["1", "-1.5", "1.0e30", "true", "null", "/a/b", r'"a\"\\\n\t\r\${b} $c"', '"$${a}"', '"\u00e9"', "1.0"])
+def test_plain_values_look_as_everywhere(session: Session, written: list[str], text: str) -> None:
+    session.submit(text)
+    with Evaluator(None, EvalSettings(system="x86_64-linux")) as evaluator:
+        assert written == [evaluator.eval(text).print()]

@@ -11,9 +11,6 @@ error as it does for a person.  The exit status says nothing about the lines.
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -328,10 +325,15 @@ class _StoreOnDemand:
 
 def _edit(environment: dict[str, str], file: str, line: int) -> None:
     """Open the user's editor.  Raises UsageError, SessionError."""
+    import shlex  # these load longer than a session without an editor takes to start
+    import shutil
+    import subprocess
+
     named = environment.get("VISUAL") or environment.get("EDITOR") or shutil.which("editor") or shutil.which("vi")
     if not named:
         raise UsageError("no editor is known", hint="name one in the environment variable VISUAL or EDITOR")
-    words = [*shlex.split(named), *_place_arguments(named, file, line)]
+    words = shlex.split(named)
+    words += _place_arguments(os.path.basename(words[0]), file, line)
     try:
         status = subprocess.run(words, check=False).returncode
     except OSError as error:
@@ -340,9 +342,8 @@ def _edit(environment: dict[str, str], file: str, line: int) -> None:
         raise SessionError(f"the editor failed with status {status}", where=shlex.join(words))
 
 
-def _place_arguments(editor: str, file: str, line: int) -> list[str]:
+def _place_arguments(name: str, file: str, line: int) -> list[str]:
     """A file and a line as the editor wants them; `+line` is what most understand."""
-    name = os.path.basename(shlex.split(editor)[0])
     if name in ("code", "codium"):
         return ["--goto", f"{file}:{line}"]
     if name in ("hx", "helix", "subl", "zed"):

@@ -13,7 +13,6 @@ KeyboardInterrupt, it can go on.  Building is done by a builder that is handed i
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -108,6 +107,8 @@ class Session:
             name, *rest = text.split(None, 1)
             command = _COMMANDS.get(name)
             if command is None:
+                import difflib  # only for an error
+
                 near = difflib.get_close_matches(name, list(_COMMANDS), n=1)
                 raise SessionError(f"unknown command: `{name}`", hint=f"did you mean `{near[0]}`?" if near else "`:?` shows the commands")
             command.run(self, rest[0] if rest else "")
