@@ -27,15 +27,22 @@ impl FxHasher {
 impl Hasher for FxHasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        let mut chunks = bytes.chunks_exact(8);
-        for chunk in &mut chunks {
-            self.add(u64::from_le_bytes(chunk.try_into().unwrap()));
+        // The last word overlaps the one before, so that no byte is read alone.
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let half = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
+        match bytes.len() {
+            0 => {}
+            len @ 1..=3 => self.add(u64::from(bytes[0]) | u64::from(bytes[len / 2]) << 8 | u64::from(bytes[len - 1]) << 16),
+            len @ 4..=7 => self.add(half(0) | half(len - 4) << 32),
+            len => {
+                let mut at = 0;
+                while at + 8 < len {
+                    self.add(word(at));
+                    at += 8;
+                }
+                self.add(word(len - 8));
+            }
         }
-        let mut last = bytes.len() as u64;
-        for &b in chunks.remainder() {
-            last = (last << 8) | u64::from(b);
-        }
-        self.add(last);
     }
     #[inline]
     fn write_u32(&mut self, n: u32) {
