@@ -300,7 +300,7 @@ impl Evaluator {
                     return Err(self.type_error(*pos, "a string", v));
                 };
                 self.check_no_context(s, *pos)?;
-                Ok(self.symbols.intern(s.bytes()))
+                Ok(self.intern(s))
             }
         }
     }

@@ -130,6 +130,7 @@ pub struct Evaluator {
     pub(crate) empty_attrs: AttrsRef,
     pub(crate) empty_list: Val,
     pub(crate) empty_string: Val,
+    last_name: Option<(Str, Sym)>,
     /// A string value for each symbol that was turned into one.
     pub(crate) symbol_strings: Vec<Option<Val>>,
     pub(crate) contexts: context::ContextTable,
@@ -179,6 +180,7 @@ impl Evaluator {
             empty_attrs: Flat::alloc(arena, shape, EnvRef::NULL, 0).attrs(),
             empty_list: Val::list(ListRef::alloc(arena, 0)),
             empty_string: Val::string(arena, b""),
+            last_name: None,
             symbol_strings: Vec::new(),
             contexts: context::ContextTable::default(),
             merges: attrs::MergeCache::default(),
@@ -553,6 +555,19 @@ impl Evaluator {
     /// A symbol's name, for messages.
     pub fn name(&self, sym: Sym) -> String {
         String::from_utf8_lossy(self.symbols.name(sym)).into_owned()
+    }
+
+    /// The symbol of a string. Loops ask for the same one again and again (`filter (m: m ? ${name}) modules`), so the last is kept.
+    #[inline]
+    pub(crate) fn intern(&mut self, name: Str) -> Sym {
+        match self.last_name {
+            Some((last, sym)) if last == name => sym,
+            _ => {
+                let sym = self.symbols.intern(name.bytes());
+                self.last_name = Some((name, sym));
+                sym
+            }
+        }
     }
 
     /// The string value of a symbol; made once.
