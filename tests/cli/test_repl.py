@@ -220,18 +220,31 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._descriptor, keys.encode())
 
+    def interrupt(self, text: str) -> str:
+        """Press Ctrl-C until `text` is to be seen: Python misses a signal that comes just before it waits for a key."""
+        for _ in range(10):
+            self.type("\x03")
+            if self._wait_for(text, PATIENCE / 10):
+                break
+        return self.see(text)
+
     def see(self, text: str) -> str:
         """All that was written up to and with `text`, which is waited for."""
-        end = time.monotonic() + PATIENCE
+        assert self._wait_for(text, PATIENCE), f"no {text!r} after {self._pending!r}"
+        seen, _, self._pending = self._pending.partition(text)
+        return seen + text
+
+    def _wait_for(self, text: str, seconds: float) -> bool:
+        end = time.monotonic() + seconds
         while text not in self._pending:
             ready, _, _ = select.select([self._descriptor], [], [], max(0, end - time.monotonic()))
-            assert ready, f"no {text!r} after {self._pending!r}"
+            if not ready:
+                return False
             try:
                 self._pending += os.read(self._descriptor, 65536).decode(errors="replace").replace("\r", "")
             except OSError:  # the other side has hung up
                 pytest.fail(f"ended without {text!r}: {self._pending!r}")
-        seen, _, self._pending = self._pending.partition(text)
-        return seen + text
+        return True
 
     def do(self, line: str) -> str:
         """Type a line at the prompt; what is to be seen until the next prompt."""
@@ -297,16 +310,14 @@ def test_interrupts(tmp_path: Path, environment: dict[str, str]) -> None:
     with terminal(tmp_path, environment) as screen:
         screen.type("nope nope")
         screen.see("nope nope")
-        screen.type("\x03")
-        assert "error" not in screen.see(f"\n{PROMPT}")
+        assert "error" not in screen.interrupt(f"\n{PROMPT}")
         screen.type("(1 +\n")
         screen.see(" " * len(PROMPT))
-        screen.type("\x03")
-        screen.see(PROMPT)
+        screen.interrupt(PROMPT)
         screen.type(
             'builtins.trace ("be" + "gun") (builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: [ { key = x.key + 1; } ]; })\n'
         )
         screen.see("trace: begun")
-        screen.type("\x03")
-        assert "interrupted\n" in screen.see(PROMPT)
-        assert "42\n" in screen.do("40 + 2")
+        screen.interrupt("interrupted\n")
+        screen.type("40 + 2\n")
+        screen.see("42\n")
