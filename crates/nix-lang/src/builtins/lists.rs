@@ -149,6 +149,11 @@ fn gen_list(ev: &mut Ev, args: Args, pos: At) -> Res {
     let f = ev.force(args[0])?;
     let out = ListRef::alloc(ev.arena(), len);
     for i in 0..len {
+        // A long list takes longer than Ctrl-C may.
+        if i & 0xffff == 0xffff {
+            ev.enter_call(pos)?;
+            ev.leave_call();
+        }
         let arg = ev.int(i as i64);
         out.set(i, Val::apply_thunk(ev.arena(), f, &[arg]));
     }
