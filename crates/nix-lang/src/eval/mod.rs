@@ -678,7 +678,17 @@ fn done(v: Val) -> Val {
 /// Looks an attribute up by way of a node's cache of the shape seen last.
 #[inline(always)]
 pub(crate) fn find_cached(attrs: AttrsRef, sym: Sym, cache: &Cell<(*const Shape, u32)>) -> Option<(Flat, u32)> {
-    let AttrsForm::Flat(flat) = attrs.form() else { return attrs.find(sym) };
+    let mut set = attrs;
+    let flat = loop {
+        match set.form() {
+            AttrsForm::Flat(flat) => break flat,
+            // What lies over a set is small; the cache is for the large set below.
+            AttrsForm::Layered { base, over } => match over.shape().find(sym) {
+                Some(at) => return Some((over, at)),
+                None => set = base,
+            },
+        }
+    };
     let (shape, at) = cache.get();
     if std::ptr::eq(shape, flat.shape()) {
         return Some((flat, at));
