@@ -1,0 +1,80 @@
+"""Builders that are part of this program: `builtin:fetchurl` and the like.
+
+They handle hostile input, so each runs in a process of its own, in the same sandbox as any builder: this module is what that process
+executes.  The derivation's environment comes in a file, not as the process's own, where a variable such as PYTHONPATH would be
+obeyed.  The sandbox is given Python and this package for it, read-only.
+
+`register` lets a higher package add a builder: a name, and the `module:function` that is called with the environment and the
+path of the output.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from nivalis.build.errors import CannotBuildError
+from nivalis.errors import NivalisError
+
+__all__ = ["PREFIX", "command", "main", "register", "support_paths", "variables"]
+
+PREFIX = "builtin:"
+_BUILDERS = {
+    "buildenv": "nivalis.build.buildenv:build",
+    "fetchurl": "nivalis.build.fetchurl:build",
+    "unpack-channel": "nivalis.build.unpack_channel:build",
+}
+_SYSTEM_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/ld.so.cache", "/etc/alternatives")
+
+
+def register(name: str, target: str) -> None:
+    """Let derivations with the builder `builtin:<name>` be built by `module:function`."""
+    _BUILDERS[name] = target
+
+
+def command(builder: str, out: str, variables: str) -> list[str]:
+    """The command that runs a builtin builder; `variables` is the file with its environment, as JSON.
+
+    Raises CannotBuildError for one that there is not.
+    """
+    name = builder.removeprefix(PREFIX)
+    if name not in _BUILDERS:
+        raise CannotBuildError(f"there is no builtin builder of that name: `{builder}`", hint=f"known are: {', '.join(sorted(_BUILDERS))}")
+    return [sys.executable, "-P", "-B", "-m", __name__, _BUILDERS[name], out, variables]
+
+
+def variables() -> dict[str, str]:
+    """The environment of the process itself."""
+    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if os.path.isabs(path)), "PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+
+
+def support_paths() -> list[str]:
+    """What of this machine such a process needs to see."""
+    wanted = [*_SYSTEM_PATHS, sys.base_prefix, sys.prefix, os.path.dirname(os.path.dirname(__file__)), *filter(os.path.isabs, sys.path)]
+    found: list[str] = []
+    for place in wanted:
+        if os.path.lexists(place) and not any(place == other or place.startswith(f"{other}/") for other in found):
+            found.append(place)
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The process: the builder's function, its output and the file with its environment."""
+    target, out, file = arguments
+    with open(file, encoding="utf-8", errors="surrogateescape") as stream:
+        environment = json.load(stream)
+    module, _, name = target.partition(":")
+    build: Callable[[Mapping[str, str], str], object] = getattr(importlib.import_module(module), name)
+    try:
+        build(environment, out)
+    except (NivalisError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""What happens while things are built, as data: a union of frozen dataclasses, and the one seam that hears them.
+
+Events come from several threads, one at a time.  A listener must not raise and should be quick.  `as_json` is the form of
+`--json-events`: one object a line, whose `event` is the class's name in lower case with dashes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = [
+    "BuildFailed",
+    "BuildFinished",
+    "BuildLine",
+    "BuildStarted",
+    "Event",
+    "FetchFinished",
+    "FetchStarted",
+    "Listener",
+    "PlanMade",
+    "Waiting",
+    "as_json",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """What will be built (derivations) and fetched (store paths), before anything is."""
+
+    builds: tuple[str, ...]
+    fetches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Another process is building the same paths."""
+
+    derivation: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStarted:
+    derivation: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLine:
+    """A line of a builder's output, without its end."""
+
+    derivation: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFinished:
+    """`seconds` is 0 where another process has built it meanwhile."""
+
+    derivation: str
+    outputs: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFailed:
+    derivation: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchStarted:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFinished:
+    path: str
+
+
+Event: TypeAlias = PlanMade | Waiting | BuildStarted | BuildLine | BuildFinished | BuildFailed | FetchStarted | FetchFinished
+Listener: TypeAlias = Callable[[Event], object]
+
+
+def as_json(event: Event) -> str:
+    """One line, without its end."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
+    return json.dumps({"event": name, **dataclasses.asdict(event)}, ensure_ascii=True)

@@ -1,0 +1,182 @@
+"""Goals: what has to be built and fetched so that some store paths are valid, decided before anything is done.
+
+A plan is the part of the derivation graph that is not valid yet.  A derivation whose outputs are all to be had from a substituter
+is fetched rather than built, and what only it needs does not appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nivalis.build.errors import CannotBuildError
+from nivalis.build.options import DerivationOptions
+from nivalis.build.settings import BuildSettings
+from nivalis.errors import InvalidPathError, StorePathError
+from nivalis.store.derivation import Derivation
+from nivalis.store.paths import is_derivation
+from nivalis.store.store import Store
+
+__all__ = ["Goal", "Plan", "Substituter", "Wanted", "make_plan", "parse_wanted"]
+
+
+class Substituter(Protocol):
+    """Who has store paths ready-made."""
+
+    def available(self, paths: Collection[str]) -> set[str]:
+        """Those of `paths` that can be had."""
+
+    def substitute(self, path: str) -> None:
+        """Make a path valid, and all that it refers to.  Raises NivalisError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A store path that is to be valid; of a derivation, these outputs of it (None: all)."""
+
+    path: str
+    outputs: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Goal:
+    """A derivation to build, after the derivations `needs` are built and the paths `fetches` are there."""
+
+    drv_path: str
+    derivation: Derivation
+    outputs: set[str]
+    needs: set[str] = field(default_factory=set)
+    fetches: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Plan:
+    """Goals by derivation, each after those that it needs; and the paths to fetch."""
+
+    goals: dict[str, Goal] = field(default_factory=dict)
+    fetches: set[str] = field(default_factory=set)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.goals and not self.fetches
+
+
+def parse_wanted(word: str, store: Store) -> Wanted:
+    """Read `path`, `derivation!output` or `derivation!output,output` (`^` is as good as `!`).  Raises StorePathError."""
+    path, mark, names = word.replace("^", "!", 1).partition("!")
+    if not store.layout.is_in_store(path):
+        raise StorePathError(f"not a store path: `{path}`")
+    if not mark or names == "*":
+        return Wanted(path)
+    if not is_derivation(path):
+        raise StorePathError(f"outputs of what is no derivation: `{word}`")
+    return Wanted(path, tuple(name for name in names.split(",") if name))
+
+
+def make_plan(
+    store: Store, wanted: Iterable[Wanted], settings: BuildSettings, substituter: Substituter | None = None, *, unavailable: Collection[str] = ()
+) -> Plan:
+    """What has to be done.  Paths in `unavailable` are not asked for.
+
+    Raises InvalidPathError for a path that is neither valid nor to be had, CannotBuildError for an output that there is not.
+    """
+    planner = _Planner(store, settings, substituter, unavailable)
+    checks = settings.mode == "check"
+    for one in wanted:
+        if is_derivation(one.path):
+            planner.want_outputs(one.path, one.outputs, again=checks)
+        else:
+            planner.want_path(one.path)
+    planner.run()
+    return planner.plan
+
+
+class _Planner:
+    def __init__(self, store: Store, settings: BuildSettings, substituter: Substituter | None, unavailable: Collection[str]) -> None:
+        self.plan = Plan()
+        self._store = store
+        self._settings = settings
+        self._substituter = substituter if settings.substitute else None
+        self._unavailable = frozenset(unavailable)
+        self._waiting: list[tuple[str, tuple[str, ...] | None, bool, Goal | None]] = []
+        self._derivations: dict[str, Derivation] = {}
+
+    def want_outputs(self, drv_path: str, outputs: Sequence[str] | None, *, again: bool = False, by: Goal | None = None) -> None:
+        self._waiting.append((drv_path, None if outputs is None else tuple(outputs), again, by))
+
+    def want_path(self, path: str, by: Goal | None = None) -> None:
+        """Have a path that no known derivation makes."""
+        self._store.protect([path])
+        if self._store.is_valid(path):
+            return
+        if not self._available([path]):
+            message = f"path is not valid, and nothing says how to make it: `{path}`"
+            raise InvalidPathError(message, where=None if by is None else by.drv_path, hint="evaluate again what it comes from")
+        self.plan.fetches.add(path)
+        if by is not None:
+            by.fetches.add(path)
+
+    def run(self) -> None:
+        # Without recursion: derivation graphs are deep.
+        while self._waiting:
+            self._visit(*self._waiting.pop())
+        self.plan.goals = _sorted(self.plan.goals)
+
+    def _visit(self, drv_path: str, outputs: tuple[str, ...] | None, again: bool, by: Goal | None) -> None:
+        derivation = self._read(drv_path)
+        names = tuple(derivation.outputs) if outputs is None else outputs
+        for name in names:
+            if name not in derivation.outputs:
+                known = ", ".join(f"`{known}`" for known in sorted(derivation.outputs))
+                raise CannotBuildError(f"derivation has no output `{name}`: `{drv_path}`", hint=f"its outputs are {known}")
+        goal = self.plan.goals.get(drv_path)
+        if goal is None:
+            paths = {name: derivation.outputs[name].path for name in names}
+            known_paths = [path for path in paths.values() if path is not None]
+            self._store.protect(known_paths)
+            missing = set(known_paths) - self._store.valid_among(known_paths)
+            if again and missing:
+                raise InvalidPathError(f"some outputs are not valid, so checking is not possible: `{drv_path}`", hint="build it first")
+            if not again and not missing and len(known_paths) == len(paths):
+                return
+            if not again and missing and self._may_substitute(derivation) and self._available(missing):
+                self.plan.fetches |= missing
+                if by is not None:
+                    by.fetches |= missing
+                return
+            goal = self.plan.goals[drv_path] = Goal(drv_path, derivation, set())
+            for input_drv, input_names in derivation.input_drvs.items():
+                self.want_outputs(input_drv, sorted(input_names), by=goal)
+            valid = self._store.valid_among(derivation.input_srcs)
+            for path in derivation.input_srcs - valid:
+                self.want_path(path, by=goal)
+        goal.outputs.update(names)
+        if by is not None:
+            by.needs.add(drv_path)
+
+    def _read(self, drv_path: str) -> Derivation:
+        if drv_path not in self._derivations:
+            self._store.protect([drv_path])
+            if not self._store.is_valid(drv_path):
+                if not self._available([drv_path]):
+                    raise InvalidPathError(f"derivation is not valid: `{drv_path}`", hint="evaluate again what it comes from")
+                assert self._substituter is not None
+                self._substituter.substitute(drv_path)
+            self._derivations[drv_path] = self._store.read_derivation(drv_path)
+        return self._derivations[drv_path]
+
+    def _may_substitute(self, derivation: Derivation) -> bool:
+        return self._substituter is not None and (self._settings.always_allow_substitutes or DerivationOptions(derivation).allow_substitutes)
+
+    def _available(self, paths: Collection[str]) -> bool:
+        if self._substituter is None or self._unavailable.intersection(paths):
+            return False
+        return self._substituter.available(paths) >= set(paths)
+
+
+def _sorted(goals: dict[str, Goal]) -> dict[str, Goal]:
+    from graphlib import TopologicalSorter
+
+    order = TopologicalSorter({path: sorted(goal.needs) for path, goal in sorted(goals.items())}).static_order()
+    return {path: goals[path] for path in order}

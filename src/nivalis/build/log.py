@@ -1,0 +1,109 @@
+"""Build logs: in CppNix's place, `<log folder>/drvs/<2 digits>/<rest>.drv.bz2`, so that either program shows the other's.
+
+A log is compressed as it comes and read as a stream.  An uncompressed log (`compress-build-log = false`) has no suffix.  A log that
+was cut short, because its writer was killed, is read as far as it goes.
+"""
+
+from __future__ import annotations
+
+import bz2
+import os
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+
+from nivalis.errors import StoreError
+from nivalis.store.layout import StoreLayout
+from nivalis.store.paths import base_name
+
+__all__ = ["BuildLog", "LogMissingError", "log_place", "read_log"]
+
+
+class LogMissingError(StoreError):
+    """There is no log of that derivation here."""
+
+    default_code = "log-missing"
+
+
+def log_place(layout: StoreLayout, derivation: str) -> Path:
+    """Where the log of a derivation is, without the suffix of a compressed one."""
+    name = base_name(derivation)
+    return layout.log_dir / "drvs" / name[:2] / name[2:]
+
+
+def read_log(layout: StoreLayout, derivation: str) -> bytes:
+    """The log of the last build of a derivation.  Raises LogMissingError."""
+    place = log_place(layout, derivation)
+    compressed = place.with_name(f"{place.name}.bz2")
+    try:
+        data = compressed.read_bytes()
+    except FileNotFoundError:
+        try:
+            return place.read_bytes()
+        except FileNotFoundError as error:
+            raise LogMissingError(f"there is no build log: `{derivation}`", where=str(place)) from error
+    parts = []
+    while data:
+        stream = bz2.BZ2Decompressor()
+        try:
+            parts.append(stream.decompress(data))
+        except OSError:
+            break
+        data = stream.unused_data
+    return b"".join(parts)
+
+
+class BuildLog:
+    """The log of a running build: written to its file, and its last lines kept."""
+
+    def __init__(self, place: Path | None, *, compress: bool, lines: int) -> None:
+        """`place` is that of `log_place`; None keeps no file."""
+        self.tail: deque[str] = deque(maxlen=max(lines, 1))
+        self.size = 0
+        self._file: int | None = None
+        self._compressor = bz2.BZ2Compressor(1) if compress else None
+        self._line = bytearray()
+        if place is not None:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            name = f"{place}.bz2" if compress else str(place)
+            self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+
+    def write(self, data: bytes) -> list[str]:
+        """Take what a builder said; the lines that are complete now, as a terminal would leave them."""
+        self.size += len(data)
+        self._put(self._compressor.compress(data) if self._compressor is not None else data)
+        self._line += data
+        *complete, rest = self._line.split(b"\n")
+        self._line = bytearray(rest)
+        lines = [_shown(line) for line in complete]
+        self.tail.extend(lines)
+        return lines
+
+    def close(self) -> list[str]:
+        """End the log; a last line that had no end."""
+        lines = [_shown(bytes(self._line))] if self._line else []
+        self.tail.extend(lines)
+        self._line.clear()
+        if self._file is not None:
+            if self._compressor is not None:
+                self._put(self._compressor.flush())
+            os.close(self._file)
+            self._file = None
+        return lines
+
+    def __enter__(self) -> BuildLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _put(self, data: bytes) -> None:
+        if self._file is not None:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+
+
+def _shown(line: bytes | bytearray) -> str:
+    # A carriage return begins the line anew.
+    return bytes(line).rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")

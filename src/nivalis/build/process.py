@@ -1,0 +1,158 @@
+"""Running a builder: one process, its output, its limits, and its end with all its children.
+
+Standard output and standard error are one pseudo-terminal, as in CppNix, for programs behave differently on a pipe.  In the sandbox
+all processes of a build are in one namespace, and end when bubblewrap is killed or this process dies.  Without it they are one
+process group; those that leave it are found by their build user, if there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+import tty
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Ended", "run_process"]
+
+# How often a running build looks up to see whether it is to stop, in seconds.
+_TICK = 0.25
+# How long a killed build may keep its terminal open before we stop listening.
+_GRACE = 5.0
+
+Reason = Literal["exited", "timeout", "silent", "log-size", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: `status` as `subprocess` gives it, and why, if it was not by itself."""
+
+    status: int
+    reason: Reason = "exited"
+
+
+def run_process(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str,
+    on_output: Callable[[bytes], int],
+    is_stopped: Callable[[], bool],
+    user: tuple[int, int] | None = None,
+    kills_user: bool = False,
+    pass_fds: Sequence[int] = (),
+    timeout: int = 0,
+    max_silent_time: int = 0,
+    max_log_size: int = 0,
+) -> Ended:
+    """Run a program to its end.  `on_output` takes what it writes, and says how many bytes that makes by now.
+
+    With `kills_user` all processes of `user` are ended with it, wherever they are.  Raises OSError.
+    """
+    master, slave = os.openpty()
+    try:
+        try:
+            tty.setraw(slave)
+            if user is not None:
+                os.fchown(slave, *user)
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=slave,
+                stderr=slave,
+                env=env,
+                cwd=cwd,
+                pass_fds=pass_fds,
+                start_new_session=True,
+                umask=0o022,
+                user=None if user is None else user[0],
+                group=None if user is None else user[1],
+                extra_groups=None if user is None else [],
+            )
+        finally:
+            os.close(slave)
+        try:
+            reason = _watch(process, master, on_output, is_stopped, timeout, max_silent_time, max_log_size)
+        finally:
+            _kill(process, user, kills_user)
+        _drain(master, on_output, patience=0 if reason == "exited" else _GRACE)
+        return Ended(process.wait(), reason)
+    finally:
+        os.close(master)
+
+
+def _read(master: int) -> bytes:
+    try:
+        return os.read(master, 65536)
+    except OSError:
+        # EIO: the last process that had the terminal has closed it.
+        return b""
+
+
+def _watch(
+    process: subprocess.Popen[bytes],
+    master: int,
+    on_output: Callable[[bytes], int],
+    is_stopped: Callable[[], bool],
+    timeout: int,
+    max_silent_time: int,
+    max_log_size: int,
+) -> Reason:
+    """Listen until the process ends or has to be ended."""
+    started = heard = time.monotonic()
+    end = os.pidfd_open(process.pid)
+    try:
+        poller = select.poll()
+        poller.register(master, select.POLLIN)
+        poller.register(end, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poller.poll(_TICK * 1000)}
+            now = time.monotonic()
+            if master in ready:
+                data = _read(master)
+                if data:
+                    heard = now
+                    if on_output(data) > max_log_size > 0:
+                        return "log-size"
+                else:
+                    # Its terminal is closed, which a builder may do before it ends.
+                    poller.unregister(master)
+            elif end in ready:
+                return "exited"
+            if is_stopped():
+                return "stopped"
+            if timeout and now - started > timeout:
+                return "timeout"
+            if max_silent_time and now - heard > max_silent_time:
+                return "silent"
+    finally:
+        os.close(end)
+
+
+def _kill(process: subprocess.Popen[bytes], user: tuple[int, int] | None, kills_user: bool) -> None:
+    if process.poll() is None:
+        process.kill()
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if kills_user and user is not None:
+        # To that user -1 is all of its processes, and nobody else's.
+        argv = ["/bin/sh", "-c", "kill -9 -1"]
+        subprocess.run(argv, user=user[0], group=user[1], extra_groups=[], check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _drain(master: int, on_output: Callable[[bytes], int], patience: float) -> None:
+    """Take what is left to read; for at most `patience` seconds wait for the last process that has the terminal to go."""
+    poller = select.poll()
+    poller.register(master, select.POLLIN)
+    deadline = time.monotonic() + patience
+    while poller.poll(max(deadline - time.monotonic(), 0) * 1000):
+        data = _read(master)
+        if not data:
+            return
+        on_output(data)

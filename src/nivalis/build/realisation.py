@@ -1,0 +1,95 @@
+"""Realising: making store paths valid, by fetching and building.  What `nix-build` and `nix-store --realise` do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nivalis.build.errors import BuildError, DependencyError
+from nivalis.build.events import Listener, PlanMade
+from nivalis.build.goals import Substituter, Wanted, make_plan, parse_wanted
+from nivalis.build.scheduler import Scheduler
+from nivalis.build.settings import BuildSettings
+from nivalis.errors import NivalisError
+from nivalis.store.paths import is_derivation
+from nivalis.store.store import Store
+
+__all__ = ["Realised", "realise"]
+
+
+@dataclass(slots=True)
+class Realised:
+    """What came of it: for each path that was asked for its output paths, as far as they are valid; and what failed.
+
+    `failures` are errors by derivation or store path, the first failure first.
+    """
+
+    outputs: dict[str, list[str]] = field(default_factory=dict)
+    failures: dict[str, NivalisError] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[str]:
+        """All output paths, in the order in which they were asked for."""
+        return [path for paths in self.outputs.values() for path in paths]
+
+    @property
+    def exit_status(self) -> int:
+        """0, or what CppNix's commands exit with: 100 and above tell kinds of failures of builds apart, 1 is any other."""
+        status = 0
+        for error in self.failures.values():
+            status |= error.status_bits if isinstance(error, BuildError) else 0
+        if status:
+            return status | 0x60
+        return 1 if self.failures else 0
+
+    def check(self) -> None:
+        """Raises what failed; of several failures, the first, with the others' names."""
+        own = [error for error in self.failures.values() if not isinstance(error, DependencyError)]
+        if not own:
+            return
+        first = own[0]
+        if len(own) > 1:
+            more = "".join(f"; also failed: `{path}`" for path, error in self.failures.items() if error is not first and error in own)
+            first.hint = (first.hint or "") + more if first.hint else more.removeprefix("; ")
+        raise first
+
+
+def realise(
+    store: Store,
+    wanted: Iterable[str | Wanted],
+    settings: BuildSettings,
+    *,
+    listen: Listener = lambda event: None,
+    substituter: Substituter | None = None,
+) -> Realised:
+    """Make `wanted` valid: store paths, derivations (all outputs of each), or `derivation!output,…`.
+
+    Failures of builds are in the result; raised are InvalidPathError for what cannot be had at all, and what no build is to blame for.
+    """
+    goals = [one if isinstance(one, Wanted) else parse_wanted(one, store) for one in wanted]
+    unavailable: set[str] = set()
+    while True:
+        plan = make_plan(store, goals, settings, substituter, unavailable=unavailable)
+        failures: dict[str, NivalisError] = {}
+        if not plan.is_empty:
+            listen(PlanMade(tuple(plan.goals), tuple(sorted(plan.fetches))))
+            outcome = Scheduler(store, settings, listen, substituter).run(plan)
+            failures = outcome.failures
+            if settings.fallback and outcome.failed_fetches:
+                unavailable |= outcome.failed_fetches
+                continue
+        return _gather(store, goals, failures)
+
+
+def _gather(store: Store, goals: list[Wanted], failures: dict[str, NivalisError]) -> Realised:
+    result = Realised(failures=failures)
+    for one in goals:
+        if is_derivation(one.path):
+            outputs = store.read_derivation(one.path).outputs if store.is_valid(one.path) else {}
+            paths = [str(outputs[name].path) for name in (one.outputs or sorted(outputs)) if name in outputs]
+        else:
+            paths = [one.path]
+        valid = store.valid_among(paths)
+        key = one.path if one.outputs is None else f"{one.path}!{','.join(one.outputs)}"
+        result.outputs[key] = [path for path in paths if path in valid]
+    return result

@@ -1,0 +1,132 @@
+"""The sandbox: what a builder sees of the machine, as an argument list for bubblewrap.
+
+It sees its input closure at the logical store directory, read-only, beside the private folder in which its outputs appear; its build
+folder; a /tmp, /dev and /proc of its own; and what `sandbox-paths` adds.  It is user 1000 of group 100 on a machine named
+`localhost`, alone with its own processes, which all end with the first of them, and, unless its output is fixed by a hash, with no
+network but the loopback.  Where the store really lies does not show: a store under another root is seen at the logical place.
+
+Nothing here runs a build; `check_available` tries once whether the machine allows all this.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nivalis.build.errors import SandboxError
+
+__all__ = ["Sandbox", "check_available", "write_etc"]
+
+UID, GID = 1000, 100
+_PROGRAM = "bwrap"
+_HINT = (
+    "`--option sandbox false` builds without: then a builder sees the whole machine and the network, can read what the user can read, "
+    "and what it makes may depend on all that"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """The view of one build.
+
+    `inputs` are store paths and where they really are; `private_store` becomes the store directory; `etc` and `tmp` are folders for
+    the places of that name; `extra` are (place there, place here); `support` are places of this machine
+    that are seen as they are.
+    """
+
+    store_dir: str
+    private_store: str
+    inputs: Mapping[str, str]
+    build_dir: str
+    build_dir_inside: str
+    etc: str
+    tmp: str
+    extra: Sequence[tuple[str, str]] = ()
+    support: Sequence[str] = ()
+    network: bool = False
+    kvm: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self) -> list[str]:
+        """The arguments for bubblewrap, without the command to run."""
+        words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
+        if not self.network:
+            words.append("--unshare-net")
+        words += ["--uid", str(UID), "--gid", str(GID), "--hostname", "localhost"]
+        words += ["--proc", "/proc", "--dev", "/dev"]
+        if self.kvm:
+            words += ["--dev-bind-try", "/dev/kvm", "/dev/kvm"]
+        words += ["--bind", self.tmp, "/tmp"]
+        for folder in ("/bin", "/etc", os.path.dirname(self.store_dir)):
+            if folder not in self.support:
+                words += ["--perms", "0755", "--dir", folder]
+        for name in sorted(os.listdir(self.etc)):
+            words += ["--ro-bind", f"{self.etc}/{name}", f"/etc/{name}"]
+        words += ["--bind", self.private_store, self.store_dir]
+        for path, place in sorted(self.inputs.items()):
+            words += _show(place, path)
+        for place in self.support:
+            words += _show(place, place)
+        for inside, outside in self.extra:
+            words += ["--ro-bind", outside, inside]
+        words += ["--bind", self.build_dir, self.build_dir_inside, "--chdir", self.build_dir_inside]
+        # Never bubblewrap's own environment: there LD_PRELOAD would be obeyed before the sandbox stands.
+        words.append("--clearenv")
+        for name, text in self.environment.items():
+            words += ["--setenv", name, text]
+        return [*words, "--remount-ro", "/"]
+
+
+def _show(place: str, inside: str) -> list[str]:
+    # A bind mount would follow a symlink.
+    return ["--symlink", os.readlink(place), inside] if os.path.islink(place) else ["--ro-bind", place, inside]
+
+
+def write_etc(folder: Path, build_dir: str, *, network: bool) -> None:
+    """Write what a builder finds in /etc.  With the network come the files by which names are resolved and servers trusted."""
+    folder.mkdir()
+    user = f"nixbld:x:{UID}:{GID}:Nix build user:{build_dir}:/noshell\n"
+    files = {
+        "passwd": f"root:x:0:0:Nix build user:{build_dir}:/noshell\n{user}nobody:x:65534:65534:Nobody:/:/noshell\n",
+        "group": f"root:x:0:\nnixbld:!:{GID}:\nnogroup:x:65534:\n",
+        "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    }
+    if network:
+        files["nsswitch.conf"] = "hosts: files dns\nservices: files\n"
+        for place in ("/etc/hosts", "/etc/resolv.conf", "/etc/services"):
+            if os.path.isfile(place):
+                files[os.path.basename(place)] = Path(place).read_text("utf-8", "surrogateescape")
+    for name, text in files.items():
+        (folder / name).write_text(text, "utf-8", "surrogateescape")
+
+
+def find_program() -> str:
+    """Where bubblewrap is.  Raises SandboxError."""
+    program = shutil.which(_PROGRAM, path=os.environ.get("PATH", os.defpath) + ":/usr/bin:/bin")
+    if program is None:
+        raise SandboxError("builds need the program `bwrap`, which is not installed", hint=f"install the package bubblewrap; {_HINT}")
+    return program
+
+
+def check_available() -> str:
+    """Try the namespaces; where bubblewrap is.  Raises SandboxError."""
+    program = find_program()
+    argv = [program, "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc"]
+    done = subprocess.run([*argv, "--dev", "/dev", "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SandboxError(f"this machine allows no sandbox: {done.stderr.strip() or 'bwrap failed'}", where=" ".join([*argv, "true"]), hint=_HINT)
+    return program
+
+
+def existing(paths: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Check `sandbox-paths`.  Raises SandboxError for one that is not there."""
+    for _, outside in paths:
+        try:
+            os.stat(outside)
+        except OSError as error:
+            raise SandboxError(f"a path of `sandbox-paths` cannot be read: `{outside}`", hint="change the setting `sandbox-paths`") from error
+    return list(paths)

@@ -1,0 +1,161 @@
+"""The scheduler: works a plan off, so many builds at once as the settings allow.
+
+Each build and each download has a thread, which mostly waits for a process or a socket.  A goal starts when all that it needs is
+there.  When one fails, those that need it fail with it; the others are given up too, unless the user wants to keep going.  Ctrl-C
+ends all builds before it is passed on.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from nivalis.build import sandbox
+from nivalis.build.errors import BuildError, BuildStoppedError, CannotBuildError, DependencyError
+from nivalis.build.events import BuildFailed, Event, FetchFinished, FetchStarted, Listener
+from nivalis.build.goals import Goal, Plan, Substituter
+from nivalis.build.job import Job
+from nivalis.build.settings import BuildSettings
+from nivalis.errors import NivalisError
+from nivalis.store.store import Store
+
+__all__ = ["Outcome", "Scheduler"]
+
+_FETCHES_AT_ONCE = 16
+
+
+class Outcome:
+    """What became of a plan: errors by derivation or store path, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, NivalisError] = {}
+        self.failed_fetches: set[str] = set()
+
+
+class Scheduler:
+    """Works one plan off."""
+
+    def __init__(self, store: Store, settings: BuildSettings, listen: Listener, substituter: Substituter | None = None) -> None:
+        self._store = store
+        self._settings = settings
+        self._substituter = substituter
+        self._stop = threading.Event()
+        self._mutex = threading.Lock()
+        self._hear = listen
+        self._done: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
+        self._program: str | None = None
+
+    def run(self, plan: Plan) -> Outcome:
+        """Do all that can be done.  Raises SandboxError if there can be no sandbox, and what is no error of a build."""
+        outcome = Outcome()
+        if plan.goals:
+            if self._settings.max_jobs == 0:
+                first = next(iter(plan.goals))
+                raise CannotBuildError(f"nothing may be built, since `max-jobs` is 0: `{first}`", hint="`--max-jobs 1` allows one build at a time")
+            if self._settings.sandbox:
+                self._program = sandbox.check_available()
+        waiting = {path: {*goal.needs, *goal.fetches} for path, goal in plan.goals.items()}
+        dependents: dict[str, list[str]] = {}
+        for path, needs in waiting.items():
+            for need in needs:
+                dependents.setdefault(need, []).append(path)
+        builds = ThreadPoolExecutor(max(self._settings.max_jobs, 1), "build")
+        fetches = ThreadPoolExecutor(_FETCHES_AT_ONCE, "fetch")
+        running = 0
+        try:
+            for path in sorted(plan.fetches):
+                self._submit(fetches, path, lambda path=path: self._fetch(path))  # type: ignore[misc]
+                running += 1
+            for path in [path for path, needs in waiting.items() if not needs]:
+                self._submit(builds, path, lambda goal=plan.goals[path]: self._build(goal))  # type: ignore[misc]
+                running += 1
+            while running:
+                path, error = self._take()
+                running -= 1
+                if error is None:
+                    for dependent in dependents.get(path, ()):
+                        waiting[dependent].discard(path)
+                        if not waiting[dependent] and not self._stop.is_set() and dependent not in outcome.failures:
+                            self._submit(builds, dependent, lambda goal=plan.goals[dependent]: self._build(goal))  # type: ignore[misc]
+                            running += 1
+                    continue
+                if not isinstance(error, NivalisError):
+                    raise error
+                if isinstance(error, BuildStoppedError):
+                    continue
+                outcome.failures[path] = error
+                if path in plan.fetches:
+                    outcome.failed_fetches.add(path)
+                self._fail_dependents(path, dependents, outcome)
+                if not self._settings.keep_going:
+                    self._stop.set()
+        finally:
+            self._stop.set()
+            builds.shutdown(cancel_futures=True)
+            fetches.shutdown(cancel_futures=True)
+        return outcome
+
+    def _take(self) -> tuple[str, BaseException | None]:
+        while True:
+            try:
+                # With a limit, so that signals are heard.
+                return self._done.get(timeout=0.5)
+            except queue.Empty:
+                continue
+
+    def _submit(self, pool: ThreadPoolExecutor, path: str, work: Callable[[], object]) -> None:
+        def run() -> None:
+            try:
+                if self._stop.is_set():
+                    raise BuildStoppedError(f"given up: `{path}`")
+                work()
+            except BaseException as error:
+                self._done.put((path, error))
+            else:
+                self._done.put((path, None))
+
+        pool.submit(run)
+
+    def _build(self, goal: Goal) -> None:
+        try:
+            Job(
+                self._store,
+                goal.drv_path,
+                goal.derivation,
+                self._settings,
+                listen=self._listen,
+                is_stopped=self._stop.is_set,
+                program=self._program,
+                checks=self._settings.mode == "check" and self._is_valid(goal),
+            ).run()
+        except BuildStoppedError:
+            raise
+        except NivalisError as error:
+            self._listen(BuildFailed(goal.drv_path, error.code, error.message))
+            raise
+
+    def _is_valid(self, goal: Goal) -> bool:
+        paths = [output.path for output in goal.derivation.outputs.values() if output.path is not None]
+        return self._store.valid_among(paths) == set(paths)
+
+    def _fetch(self, path: str) -> None:
+        assert self._substituter is not None
+        self._listen(FetchStarted(path))
+        self._substituter.substitute(path)
+        self._listen(FetchFinished(path))
+
+    def _fail_dependents(self, path: str, dependents: dict[str, list[str]], outcome: Outcome) -> None:
+        reached = [path]
+        while reached:
+            failed = reached.pop()
+            for dependent in dependents.get(failed, ()):
+                if dependent not in outcome.failures:
+                    error: BuildError = DependencyError(f"a dependency could not be built: `{dependent}`", where=failed)
+                    outcome.failures[dependent] = error
+                    reached.append(dependent)
+
+    def _listen(self, event: Event) -> None:
+        with self._mutex:
+            self._hear(event)

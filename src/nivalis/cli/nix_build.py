@@ -1,0 +1,236 @@
+"""`nix-build`: evaluate Nix expressions, build the derivations that they give, and link to the results.
+
+Flags, output and exit status are CppNix's: stdout has the output paths and nothing else.  Arguments may also be derivations in the
+store.  Evaluation is answered from the cache where that is possible; the results of builds are in the store and need none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from nivalis import _native
+from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.building import BuildOptions, make_links, report_failures
+from nivalis.cli.eval_cache import Request, show_messages
+from nivalis.cli.evaluation import make_arguments, resolve_file
+from nivalis.cli.failures import fold_trace, run
+from nivalis.cli.talk import show_evaluation_warning, show_trace_message
+from nivalis.errors import EvalError
+from nivalis.lang.auto_call import find_along_path
+from nivalis.lang.encoding import encode
+from nivalis.lang.evaluator import Evaluator
+from nivalis.lang.get_derivations import find_derivations
+from nivalis.store.store import Store
+
+__all__ = ["main", "nix_build"]
+
+_HELP = """\
+Usage: nix-build [FLAGS] [FILES...]
+
+Builds the derivations that Nix expressions in files give (./default.nix if there are none), and makes ./result a link to the result.
+
+What to build:
+  FILE                      a file, a folder with a default.nix, <name> from the search path, or a .drv file in the store
+  -                         standard input
+  -E, --expr                the arguments are expressions rather than files
+  -A, --attr PATH           only what this attribute path leads to; may be repeated
+  --arg NAME EXPR           pass an expression to functions that take NAME
+  --argstr NAME STRING      pass a string
+  -I [NAME=]PATH            look here first for <NAME>
+
+The result:
+  -o, --out-link LINK       the name of the link, instead of `result`
+  --no-out-link             make none
+  --dry-run                 only say what would be built
+
+How to build:
+  -j, --max-jobs N          so many builds at once
+  --cores N                 each told to use so many processors (0: all)
+  -k, --keep-going          after a failure build what does not need what failed
+  -K, --keep-failed         keep the folders of failed builds
+  --timeout SECONDS, --max-silent-time SECONDS
+                            end a build that takes so long, or is silent for so long
+  --check, --rebuild        build again what is built, and compare
+  --fallback                build what could not be fetched
+  --no-sandbox              let builds see the whole machine
+  -Q, --no-build-output     do not show what builders say
+  --json-events             show what happens as one JSON object a line, on stderr
+
+The store and other:
+  --store PLACE             use the store there: a folder, or local?root=...
+  --show-trace              show all frames of an error's trace
+  --option NAME VALUE       set one of Nix's settings
+  --no-eval-cache           do not answer from the cache of evaluations
+  -h, --help, --version
+"""
+
+
+class Options(BuildOptions):
+    """The flags of this command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[str] = []
+        self.attributes: list[str] = []
+        self.action = "build"
+        self.from_stdin = False
+        self.from_arguments = False
+        self.link: str | None = "result"
+
+    def flags(self) -> Flags:
+        own: dict[str, tuple[int, object]] = {
+            "-": (0, lambda: setattr(self, "from_stdin", True)),
+            "--indirect": (0, lambda: None),
+            "--no-out-link": (0, lambda: setattr(self, "link", None)),
+            "--no-link": (0, lambda: setattr(self, "link", None)),
+        }
+        for name in ("-E", "--expr"):
+            own[name] = (0, lambda: setattr(self, "from_arguments", True))
+        for name in ("-h", "--help"):
+            own[name] = (0, lambda: setattr(self, "action", "help"))
+        own["--version"] = (0, lambda: setattr(self, "action", "version"))
+        for name in ("-A", "--attr"):
+            own[name] = (1, self.attributes.append)
+        for name in ("-o", "--out-link", "--add-root"):
+            own[name] = (1, lambda link: setattr(self, "link", link))
+        return {**super().flags(), **own}  # type: ignore[dict-item]
+
+
+def main() -> None:
+    """The program."""
+    raise SystemExit(run(lambda: nix_build(sys.argv[1:])))
+
+
+def nix_build(words: Sequence[str]) -> int:
+    """Do what the arguments say; the exit status.  Raises NivalisError."""
+    options = Options()
+    try:
+        read_arguments(words, options.flags(), options.files.append)
+    except UsageError as error:
+        error.hint = error.hint or "`nix-build --help` shows all flags"
+        raise
+    if options.action == "help":
+        print(_HELP, end="")
+        return 0
+    if options.action == "version":
+        print(f"nix-build (nivalis {_native.__version__}) {_native.NIX_VERSION}")
+        return 0
+    return build_found(options, words, "nix-build")
+
+
+def build_found(options: Options, words: Sequence[str], command: str) -> int:
+    """Evaluate, build and link; the exit status.  Raises NivalisError."""
+    environment = dict(os.environ)
+    folder = os.getcwd()
+    layout = options.layout(environment)
+    build_settings = options.build_settings(environment)
+    text = sys.stdin.buffer.read() if options.from_stdin else b""
+    more = [b"stdin", text] if options.from_stdin else []
+    request = Request(command, words, folder, environment, more) if options.eval_cache else None
+    with Store.open(layout, build_users_group=build_settings.build_users_group) as store:
+        hit = request.find() if request is not None else None
+        try:
+            if hit is not None:
+                show_messages(hit)
+                wanted = list(hit.derivations)
+                store.protect(word.partition("!")[0] for word in wanted)
+            else:
+                wanted = _evaluate(options, store, folder, environment, text, request)
+        finally:
+            if hit is not None:
+                hit.close()
+        return _realise(options, store, wanted, environment)
+
+
+def _evaluate(options: Options, store: Store, folder: str, environment: dict[str, str], text: bytes, request: Request | None) -> list[str]:
+    """What to build: `derivation!output` each."""
+    from nivalis.build.builder import StoreBuilder
+
+    settings = options.settings(environment, folder, store.layout)
+    build_settings = options.build_settings(environment)
+    renderer = options.renderer(build_settings)
+    builder = StoreBuilder(store, build_settings, listen=renderer.handle)
+    _native.keep_heap_small()
+    evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, builder=builder, record=request is not None)
+    warned = len(options.warnings)
+    wanted: list[str] = []
+    try:
+        arguments = make_arguments(evaluator, options, folder)
+        roots = []
+        if options.from_stdin:
+            roots.append(evaluator.eval(text, base_dir=folder, origin="stdin"))
+        elif not options.files and not options.from_arguments:
+            options.files.append("./default.nix")
+        for word in options.files:
+            if options.from_arguments:
+                roots.append(evaluator.eval(os.fsencode(word), base_dir=folder))
+            elif (derivation := _derivation_in_store(store, word, folder)) is not None:
+                wanted.append(derivation)
+            else:
+                roots.append(evaluator.eval_file(resolve_file(evaluator, word, folder)))
+        for root in roots:
+            for path in options.attributes or [""]:
+                for found in find_derivations(find_along_path(root, path, arguments), arguments):
+                    wanted.append(f"{found.drv_path()}!{found.output_name()}")
+        evaluator.flush()
+        if request is not None:
+            request.keep(
+                evaluator.recording(),
+                b"",
+                wanted,
+                state_dir=str(store.layout.state_dir),
+                is_written=True,
+                warnings=(options.warnings[:warned], options.warnings[warned:]),
+                exists=options.default_places(environment, store.layout, settings),
+            )
+        return wanted
+    except EvalError as error:
+        if not options.show_trace:
+            fold_trace(error, options.library(settings, folder, store.store_dir))
+        raise
+    finally:
+        renderer.close()
+
+
+def _derivation_in_store(store: Store, word: str, folder: str) -> str | None:
+    """The derivation that an argument names by its place in the store, or by a link to it."""
+    place = os.path.join(folder, word.partition("!")[0])
+    if os.path.islink(place):
+        place = os.readlink(place)
+    if place.endswith(".drv") and store.layout.is_in_store(place):
+        return place + "".join(word.partition("!")[1:])
+    return None
+
+
+def _realise(options: Options, store: Store, wanted: Sequence[str], environment: dict[str, str]) -> int:
+    from nivalis.build.goals import make_plan, parse_wanted
+    from nivalis.build.progress import describe_plan
+    from nivalis.build.realisation import realise
+
+    settings = options.build_settings(environment)
+    goals = [parse_wanted(word, store) for word in wanted]
+    if options.dry_run:
+        plan = make_plan(store, goals, settings)
+        for line in describe_plan(list(plan.goals), sorted(plan.fetches)):
+            print(line, file=sys.stderr)
+        return 0
+    renderer = options.renderer(settings)
+    try:
+        result = realise(store, goals, settings, listen=renderer.handle)
+    finally:
+        renderer.close()
+    report_failures(result)
+    if result.exit_status:
+        return result.exit_status
+    outputs = []
+    for goal in goals:
+        derivation = store.read_derivation(goal.path)
+        names = goal.outputs if goal.outputs is not None else tuple(sorted(derivation.outputs))
+        outputs += [(goal.path, name, str(derivation.outputs[name].path)) for name in names]
+    if options.link is not None:
+        make_links(store, options.link, outputs)
+    for _, _, path in outputs:
+        sys.stdout.buffer.write(encode(path) + b"\n")
+    return 0
