@@ -34,8 +34,7 @@ This module imports nothing of nivalis and draws no colours: that is for the com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 __all__ = [
     "Base32Error",
@@ -63,8 +62,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+# Named tuples and no dataclasses: every command loads this module, and loading `dataclasses` takes longer than an evaluation.
+class Position(NamedTuple):
     """A place in a source text.  `line` and `column` count from 1; `source` is the line itself, where it could be read."""
 
     file: str
@@ -76,8 +75,7 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One step of the way to an error: what was being done, and where."""
 
     text: str

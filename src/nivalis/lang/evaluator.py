@@ -13,9 +13,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nivalis import _native
 from nivalis._types import StrPath
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["EvalSettings", "Evaluator"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalSettings:
+class EvalSettings(NamedTuple):
     """What an evaluation may depend on, apart from files and the store.
 
     `environment` is what `getEnv` sees, `home` what `~/` stands for.  `pure` forbids what is not named by its content.
@@ -42,7 +40,7 @@ class EvalSettings:
 
     system: str
     search_path: tuple[SearchEntry, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = MappingProxyType({})
     home: str | None = None
     pure: bool = False
     features: frozenset[str] = frozenset()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nivalis.errors import EvalError, Frame
 from nivalis.lang.auto_call import AutoArguments, auto_call
@@ -20,8 +20,7 @@ __all__ = ["FoundDerivation", "find_derivations"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_+-]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundDerivation:
+class FoundDerivation(NamedTuple):
     """A derivation, the attribute path that it was found at (`a.b.0`), and its name."""
 
     path: str

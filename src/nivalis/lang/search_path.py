@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["SearchEntry", "default_search_path", "default_search_places", "is_address", "parse_nix_path"]
 
@@ -25,8 +25,7 @@ def is_address(text: str) -> bool:
     return bool(found) and scheme in _SCHEMES
 
 
-@dataclass(frozen=True, slots=True)
-class SearchEntry:
+class SearchEntry(NamedTuple):
     """One entry: names that begin with `prefix` (any, if it is empty) are looked for in `place`."""
 
     prefix: str

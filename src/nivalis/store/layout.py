@@ -15,9 +15,8 @@ import grp
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl
+from typing import NamedTuple
 
 from nivalis.errors import StorePlaceError
 
@@ -25,8 +24,7 @@ DEFAULT_STORE_DIR = "/nix/store"
 SCHEMA_VERSION = 10
 
 
-@dataclass(frozen=True)
-class StoreLayout:
+class StoreLayout(NamedTuple):
     """The folders of one store.  `store_dir` is logical, the others are real."""
 
     store_dir: str
@@ -55,7 +53,11 @@ class StoreLayout:
         """
         env = environment or {}
         kind, _, query = address.partition("?")
-        parameters = dict(parse_qsl(query, keep_blank_values=True))
+        parameters: dict[str, str] = {}
+        if query:
+            from urllib.parse import parse_qsl  # takes a while to load, and is seldom needed
+
+            parameters.update(parse_qsl(query, keep_blank_values=True))
         if kind.startswith("local://"):
             kind = kind.removeprefix("local://") or "local"
         if kind.startswith("/"):
