@@ -159,7 +159,8 @@ fn attribute(
             special.output_hash = Some(lossy(ev.expect_plain(v, pos)?.bytes()));
         } else if sym == ev.known.output_hash_algo {
             let text = lossy(ev.expect_plain(v, pos)?.bytes());
-            special.hash_algo = hash_algo(ev, &text, pos)?;
+            // An unknown one is none: the hash itself may say it.
+            special.hash_algo = text.parse().ok();
         } else if sym == ev.known.output_hash_mode {
             let text = lossy(ev.expect_plain(v, pos)?.bytes());
             special.method = Some(hash_mode(ev, &text, pos)?);
@@ -181,7 +182,7 @@ fn attribute(
     } else if sym == ev.known.output_hash {
         special.output_hash = Some(lossy(&s));
     } else if sym == ev.known.output_hash_algo {
-        special.hash_algo = hash_algo(ev, &lossy(&s), pos)?;
+        special.hash_algo = lossy(&s).parse().ok();
     } else if sym == ev.known.output_hash_mode {
         special.method = Some(hash_mode(ev, &lossy(&s), pos)?);
     } else if sym == ev.known.outputs {
@@ -204,12 +205,6 @@ fn coerced(ev: &mut Ev, v: Val, context: &mut StrBuf, pos: At) -> R<Vec<u8>> {
     let bytes = out.bytes.clone();
     out.discard(ev);
     Ok(bytes)
-}
-
-/// None for an algorithm that nobody knows: the hash itself may say it.
-fn hash_algo(ev: &mut Ev, text: &str, pos: At) -> R<Option<HashType>> {
-    let _ = (&ev, pos);
-    Ok(text.parse().ok())
 }
 
 fn hash_mode(ev: &mut Ev, text: &str, pos: At) -> R<Method> {

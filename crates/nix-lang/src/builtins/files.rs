@@ -63,29 +63,11 @@ fn path_exists(ev: &mut Ev, args: Args, pos: At) -> Res {
     // A symlink exists, whatever it points to.
     match ev.world.file_type(&found) {
         Ok(Some(_)) if must_be_dir => {
-            let resolved = ev.resolve_dir(&found, pos)?;
-            Ok(Val::bool(resolved))
+            let (_, kind) = ev.follow_links(&found, pos)?;
+            Ok(Val::bool(kind == Some(FileType::Directory)))
         }
         Ok(kind) => Ok(Val::bool(kind.is_some())),
         Err(e) => Err(ev.throw_world(e, pos)),
-    }
-}
-
-impl Ev {
-    /// Whether a path that exists is a folder, symlinks followed.
-    fn resolve_dir(&mut self, found: &[u8], pos: At) -> R<bool> {
-        let mut current = found.to_vec();
-        for _ in 0..64 {
-            match self.world.file_type(&current) {
-                Ok(Some(FileType::Symlink)) => match self.world.read_link(&current) {
-                    Ok(target) => current = path::join(path::dir_of_path(&current), &target),
-                    Err(e) => return Err(self.throw_world(e, pos)),
-                },
-                Ok(kind) => return Ok(kind == Some(FileType::Directory)),
-                Err(e) => return Err(self.throw_world(e, pos)),
-            }
-        }
-        Ok(false)
     }
 }
 
@@ -198,7 +180,7 @@ fn store_path(ev: &mut Ev, args: Args, pos: At) -> Res {
     let mut found = ev.coerce_to_path(args[0], &mut out, pos)?;
     // As far as the symlinks lead outside of the store.
     if !store_path::is_in_store(&found, &ev.settings.store_dir) {
-        found = ev.resolve_import_link(&found, pos)?;
+        found = ev.follow_links(&found, pos)?.0;
     }
     if !store_path::is_in_store(&found, &ev.settings.store_dir) {
         let shown = String::from_utf8_lossy(&found).into_owned();
@@ -215,22 +197,6 @@ fn store_path(ev: &mut Ev, args: Args, pos: At) -> Res {
     out.add_elem(ev, ContextElem::Path(owner));
     out.bytes.extend_from_slice(&found);
     Ok(out.finish(ev))
-}
-
-impl Ev {
-    fn resolve_import_link(&mut self, found: &[u8], pos: At) -> R<Vec<u8>> {
-        let mut current = found.to_vec();
-        for _ in 0..64 {
-            match self.world.file_type(&current) {
-                Ok(Some(FileType::Symlink)) => match self.world.read_link(&current) {
-                    Ok(target) => current = path::join(path::dir_of_path(&current), &target),
-                    Err(e) => return Err(self.throw_world(e, pos)),
-                },
-                _ => break,
-            }
-        }
-        Ok(current)
-    }
 }
 
 fn to_file(ev: &mut Ev, args: Args, pos: At) -> Res {

@@ -48,35 +48,28 @@ impl Evaluator {
         self.eval(expr, EnvRef::NULL)
     }
 
-    /// The file that `import path` reads: symlinks followed, a folder's `default.nix`.
-    pub(crate) fn resolve_import(&mut self, file: &[u8], pos: Pos) -> R<Vec<u8>> {
-        let mut current = file.to_vec();
-        // Only the last component's links matter for where relative paths start from.
-        for _ in 0..=64 {
+    /// Where a path's last component leads, its symlinks followed, and what is there.
+    pub(crate) fn follow_links(&mut self, start: &[u8], pos: Pos) -> R<(Vec<u8>, Option<FileType>)> {
+        const MOST: usize = 64;
+        let mut current = start.to_vec();
+        for _ in 0..MOST {
             match self.world.file_type(&current) {
                 Ok(Some(FileType::Symlink)) => match self.world.read_link(&current) {
-                    Ok(target) => {
-                        current = if target.first() == Some(&b'/') {
-                            path::canonicalise(&target)
-                        } else {
-                            let mut joined = path::dir_of_path(&current).to_vec();
-                            joined.push(b'/');
-                            joined.extend_from_slice(&target);
-                            path::canonicalise(&joined)
-                        };
-                    }
+                    Ok(target) => current = path::join(path::dir_of_path(&current), &target),
                     Err(e) => return Err(self.throw_world(e, pos)),
                 },
-                Ok(Some(FileType::Directory)) => {
-                    current.extend_from_slice(if current == b"/" { b"default.nix" } else { b"/default.nix" });
-                    return Ok(current);
-                }
-                Ok(_) => return Ok(current),
+                Ok(kind) => return Ok((current, kind)),
                 Err(e) => return Err(self.throw_world(e, pos)),
             }
         }
-        let shown = String::from_utf8_lossy(file).into_owned();
-        Err(self.throw(Code::Io, pos, format!("too many symbolic links: {shown}")))
+        let shown = String::from_utf8_lossy(start).into_owned();
+        Err(self.throw(Code::Io, pos, format!("too many symbolic links: '{shown}'")))
+    }
+
+    /// The file that `import path` reads: symlinks followed, since relative paths start from where it really is; a folder's `default.nix`.
+    pub(crate) fn resolve_import(&mut self, file: &[u8], pos: Pos) -> R<Vec<u8>> {
+        let (found, kind) = self.follow_links(file, pos)?;
+        Ok(if kind == Some(FileType::Directory) { path::join(&found, b"default.nix") } else { found })
     }
 
     /// `import path`; a file is evaluated once.
