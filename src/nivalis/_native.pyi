@@ -286,6 +286,7 @@ class Evaluator:
         abort_on_warn: bool,
         max_call_depth: int,
         record: bool,
+        max_memory: int | None = None,
     ) -> Evaluator: ...
     def eval_file(self, path: str | bytes) -> Value:
         """The value of a file, or of a folder's `default.nix`; the path is absolute."""

@@ -16,7 +16,7 @@ use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -63,6 +63,8 @@ pub struct Evaluator {
     /// An exception that the world raised while the kernel called it.
     raised: Arc<Mutex<Option<PyErr>>>,
     recording: Recording,
+    /// How many calls are reading values at the moment.
+    pins: AtomicUsize,
 }
 
 impl Evaluator {
@@ -82,6 +84,10 @@ impl Evaluator {
             };
             let Some(kernel) = guard.as_mut() else { return Err("the evaluator is closed") };
             self.interrupt.store(false, Ordering::Relaxed);
+            if let Ok(mut raised) = self.raised.lock() {
+                // What was raised before and handled (by `tryEval`) is no cause of what comes.
+                *raised = None;
+            }
             let joined = std::thread::scope(|scope| {
                 let (done, wait) = channel::<()>();
                 let thread = std::thread::Builder::new().name("nix-lang".into()).stack_size(eval::STACK_SIZE).spawn_scoped(scope, move || {
@@ -105,7 +111,8 @@ impl Evaluator {
             match joined {
                 None => Err("no thread with a stack for the evaluation could be started: the address space is too small"),
                 Some(Err(_)) => {
-                    *guard = None; // its state cannot be trusted any more
+                    // Its state cannot be trusted any more; its memory stays, as another call may be reading values.
+                    std::mem::forget(guard.take());
                     Err("the kernel panicked; this is a bug of nivalis")
                 }
                 Some(Ok(result)) => Ok(result),
@@ -139,7 +146,7 @@ fn value(owner: &Bound<'_, Evaluator>, val: Val) -> Value {
 #[pymethods]
 impl Evaluator {
     #[new]
-    #[pyo3(signature = (host, *, store_dir, real_store_dir, system, search_path, environment, home, pure, pipe_operators, trace_verbose, abort_on_warn, max_call_depth, record))]
+    #[pyo3(signature = (host, *, store_dir, real_store_dir, system, search_path, environment, home, pure, pipe_operators, trace_verbose, abort_on_warn, max_call_depth, record, max_memory = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         host: Py<PyAny>,
@@ -155,6 +162,7 @@ impl Evaluator {
         abort_on_warn: bool,
         max_call_depth: u32,
         record: bool,
+        max_memory: Option<usize>,
     ) -> PyResult<Self> {
         let raised = Arc::new(Mutex::new(None));
         let mut env = std::collections::HashMap::new();
@@ -171,12 +179,13 @@ impl Evaluator {
             trace_verbose,
             abort_on_warn,
             max_call_depth,
+            max_memory: max_memory.unwrap_or_else(nix_lang::arena::memory_to_use),
         };
         let recording = Recording::new(record);
         let world = FileWorld::new(HostSettings { host, store_dir, real_store_dir, environment: env }, recording.clone(), raised.clone());
         let kernel = Kernel::new(Box::new(world), settings);
         let interrupt = kernel.interrupt_flag();
-        Ok(Evaluator { kernel: Mutex::new(Some(kernel)), interrupt, raised, recording })
+        Ok(Evaluator { kernel: Mutex::new(Some(kernel)), interrupt, raised, recording, pins: AtomicUsize::new(0) })
     }
 
     /// Evaluates a file (or a folder's `default.nix`).
@@ -198,6 +207,9 @@ impl Evaluator {
     ) -> PyResult<Value> {
         let (text, base_dir) = (encode(text)?, encode(base_dir)?);
         let origin = text_origin(origin, &text);
+        if scope.is_some_and(|s| !s.owner.is(slf)) {
+            return Err(PyTypeError::new_err("a value of another evaluator"));
+        }
         let scope = scope.map(|s| s.val);
         let val = slf.get().run(slf.py(), |k| match scope {
             None if lazy => k.delay_text(&text, origin, &base_dir),
@@ -279,8 +291,15 @@ impl Evaluator {
 
     /// Gives the memory back. Values of this evaluator cannot be used any more.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let kernel = py.detach(|| self.kernel.try_lock().map(|mut guard| guard.take()).map_err(|_| ()));
-        kernel.map(drop).map_err(|()| PyRuntimeError::new_err("the evaluator is busy"))
+        let busy = || PyRuntimeError::new_err("the evaluator is busy");
+        let mut guard = self.kernel.try_lock().map_err(|_| busy())?;
+        if self.pins.load(Ordering::Relaxed) > 0 {
+            return Err(busy());
+        }
+        let kernel = guard.take();
+        drop(guard);
+        py.detach(|| drop(kernel));
+        Ok(())
     }
 }
 
@@ -383,23 +402,48 @@ pub struct Value {
     val: Val,
 }
 
+/// An evaluated value whose memory stays.
+struct Forced<'v> {
+    val: Val,
+    owner: &'v Evaluator,
+}
+
+impl std::ops::Deref for Forced<'_> {
+    type Target = Val;
+    fn deref(&self) -> &Val {
+        &self.val
+    }
+}
+
+impl Drop for Forced<'_> {
+    fn drop(&mut self) {
+        self.owner.pins.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Value {
     fn run<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Kernel, Val) -> R<T> + Send) -> PyResult<T> {
         let val = self.val;
         self.owner.get().run(py, move |k| work(k, val))
     }
 
-    /// The value in weak head normal form; without a thread where it is that already.
-    fn forced(&self, py: Python<'_>) -> PyResult<Val> {
-        let known = match self.val.as_thunk() {
+    /// The value in weak head normal form; without a thread where it is that already. The evaluator cannot be closed as long as the
+    /// result lives, so what the value points to can be read.
+    fn forced(&self, py: Python<'_>) -> PyResult<Forced<'_>> {
+        let owner = self.owner.get();
+        // The cell may only be read while nobody evaluates.
+        let known = owner.look(|_| match self.val.as_thunk() {
             None => Some(self.val),
-            // The cell may only be read while nobody evaluates.
-            Some(thunk) => self.owner.get().look(|_| thunk.value())?,
+            Some(thunk) => thunk.value(),
+        })?;
+        // From here to the end of the caller this thread has the interpreter's lock, or `pins` keeps others from closing.
+        owner.pins.fetch_add(1, Ordering::Relaxed);
+        let mut forced = Forced { val: self.val, owner };
+        forced.val = match known {
+            Some(v) => v,
+            None => self.run(py, |k, v| k.force(v))?,
         };
-        match known {
-            Some(v) => Ok(v),
-            None => self.run(py, |k, v| k.force(v)),
-        }
+        Ok(forced)
     }
 
     fn sibling(&self, py: Python<'_>, val: Val) -> Value {
@@ -418,16 +462,13 @@ impl Value {
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<&'static str> {
         let v = self.forced(py)?;
-        self.owner.get().look(|k| k.type_of(v))
+        self.owner.get().look(|k| k.type_of(*v))
     }
 
     /// Whether the value is computed already (shallowly).
     #[getter]
     fn is_forced(&self) -> PyResult<bool> {
-        match self.val.as_thunk() {
-            None => Ok(true),
-            Some(thunk) => self.owner.get().look(|_| thunk.value().is_some()),
-        }
+        self.owner.get().look(|_| self.val.as_thunk().is_none_or(|thunk| thunk.value().is_some()))
     }
 
     /// Evaluates, shallowly or with all that is inside.
@@ -442,7 +483,7 @@ impl Value {
     /// An integer, float, Boolean, null, string or path (as `str`) in Python's own type.
     fn scalar(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let v = self.forced(py)?;
-        scalar(py, v)?.ok_or_else(|| PyTypeError::new_err("not a scalar"))
+        scalar(py, *v)?.ok_or_else(|| PyTypeError::new_err("not a scalar"))
     }
 
     /// A string's or path's bytes.
@@ -456,7 +497,7 @@ impl Value {
     /// A string's context, each element as CppNix writes it: `path`, `!output!drv` or `=drv`.
     fn context(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let v = self.forced(py)?;
-        self.owner.get().look(|k| k.context_texts(v))
+        self.owner.get().look(|k| k.context_texts(*v))
     }
 
     /// The value as `builtins.toString` has it, or as it becomes a part of a string: there are fewer kinds then, and paths are copied.
@@ -469,7 +510,7 @@ impl Value {
     /// A set's attribute names in alphabetical order.
     fn names<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyString>>> {
         let v = self.forced(py)?;
-        let names = self.owner.get().look(|k| k.attr_names(v))?.ok_or_else(|| PyTypeError::new_err("not a set"))?;
+        let names = self.owner.get().look(|k| k.attr_names(*v))?.ok_or_else(|| PyTypeError::new_err("not a set"))?;
         names.into_iter().map(|name| decode(py, name)).collect()
     }
 
@@ -502,7 +543,8 @@ impl Value {
 
     /// An element of a list, not evaluated.
     fn item(&self, py: Python<'_>, index: usize) -> PyResult<Value> {
-        let list = self.forced(py)?.as_list().ok_or_else(|| PyTypeError::new_err("not a list"))?;
+        let v = self.forced(py)?;
+        let list = v.as_list().ok_or_else(|| PyTypeError::new_err("not a list"))?;
         let slot = list.slots().get(index).ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("list index out of range"))?;
         let val = self.owner.get().look(|_| slot.get())?;
         Ok(self.sibling(py, val))
@@ -520,7 +562,8 @@ impl Value {
 
     /// The formal arguments of a function `{ a, b ? … }: …`: whether each has a default. None for any other value.
     fn formals<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Some(code) = self.forced(py)?.as_lambda().map(|f| f.code()) else { return Ok(None) };
+        let v = self.forced(py)?;
+        let Some(code) = v.as_lambda().map(|f| f.code()) else { return Ok(None) };
         let Some(formals) = &code.formals else { return Ok(None) };
         let names: Vec<(&[u8], bool)> =
             self.owner.get().look(|k| formals.list.iter().map(|f| (k.symbols.name(f.sym), f.default.is_some())).collect())?;
@@ -540,7 +583,7 @@ impl Value {
     /// Name, arguments and documentation of a builtin; None for any other value.
     fn builtin_doc(&self, py: Python<'_>) -> PyResult<Option<(&'static str, Vec<&'static str>, &'static str)>> {
         let v = self.forced(py)?;
-        self.owner.get().look(|k| k.builtin_doc(v))
+        self.owner.get().look(|k| k.builtin_doc(*v))
     }
 
     /// Where the value, if a function, or its attribute `name` stands: file, line, column.
@@ -573,7 +616,7 @@ impl Value {
             (false, true) => PrintStyle::Lazy,
             (false, false) => PrintStyle::Plain,
         };
-        let text = self.run(py, |k, v| Ok(k.print(v, style)))?;
+        let text = self.run(py, |k, v| k.print(v, style))?;
         Ok(PyBytes::new(py, &text))
     }
 
@@ -599,7 +642,7 @@ impl Value {
     fn to_python(&self, py: Python<'_>, wrap: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         self.run(py, |k, v| k.force_for_export(v))?;
         let v = self.forced(py)?;
-        self.convert(py, v, wrap, 0)
+        self.convert(py, *v, wrap, 0)
     }
 
     /// The same number for the same set, list or function of one evaluator.

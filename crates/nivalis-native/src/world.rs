@@ -522,17 +522,17 @@ impl World for FileWorld {
         })
     }
 
-    fn trace(&mut self, message: &[u8]) {
+    fn trace(&mut self, message: &[u8]) -> WorldResult<()> {
         self.recording.message("trace", message);
-        let _ = self.ask(|py, host| host.call_method1("trace", (PyBytes::new(py, message),)).map(drop));
+        self.ask(|py, host| host.call_method1("trace", (PyBytes::new(py, message),)).map(drop))
     }
 
-    fn warn(&mut self, message: &[u8]) {
+    fn warn(&mut self, message: &[u8]) -> WorldResult<()> {
         self.recording.message("warn", message);
-        let _ = self.ask(|py, host| host.call_method1("warn", (PyBytes::new(py, message),)).map(drop));
+        self.ask(|py, host| host.call_method1("warn", (PyBytes::new(py, message),)).map(drop))
     }
 
-    fn breakpoint(&mut self) {
-        let _ = self.ask(|_, host| host.call_method0("breakpoint").map(drop));
+    fn breakpoint(&mut self) -> WorldResult<()> {
+        self.ask(|_, host| host.call_method0("breakpoint").map(drop))
     }
 }

@@ -7,12 +7,24 @@
 use std::alloc::{alloc, dealloc, handle_alloc_error, Layout};
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 /// A huge page of x86-64 and of most others.
 const HUGE: usize = 2 << 20;
 /// The first chunk is small, for the many evaluations that are.
 const FIRST: usize = 256 << 10;
 const CHUNK: usize = 8 << 20;
+
+/// Most of what the machine has, so that a program without end gets an error and the machine's other programs do not get the kernel's wrath.
+pub fn memory_to_use() -> usize {
+    // SAFETY: asks for two numbers.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    match (usize::try_from(pages), usize::try_from(size)) {
+        (Ok(pages), Ok(size)) if pages > 0 => pages.saturating_mul(size) / 5 * 4,
+        _ => usize::MAX,
+    }
+}
 
 pub struct Arena {
     next: Cell<usize>,
@@ -21,6 +33,10 @@ pub struct Arena {
     /// Bytes handed out from chunks that are full.
     full: Cell<usize>,
     start: Cell<usize>,
+    /// What may be handed out in all.
+    limit: usize,
+    /// Raised when more than `limit` is handed out: the memory itself is given all the same, and who watches the flag stops soon after.
+    alarm: Arc<AtomicBool>,
 }
 
 impl Default for Arena {
@@ -31,7 +47,18 @@ impl Default for Arena {
 
 impl Arena {
     pub fn new() -> Arena {
-        Arena { next: Cell::new(0), end: Cell::new(0), chunks: RefCell::new(Vec::new()), full: Cell::new(0), start: Cell::new(0) }
+        Arena::with_limit(usize::MAX, Arc::default())
+    }
+
+    /// An arena that raises `alarm` when it has handed out more than `limit` bytes.
+    pub fn with_limit(limit: usize, alarm: Arc<AtomicBool>) -> Arena {
+        let zero = || Cell::new(0);
+        Arena { next: zero(), end: zero(), chunks: RefCell::new(Vec::new()), full: zero(), start: zero(), limit, alarm }
+    }
+
+    /// How many bytes may still be handed out.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.used())
     }
 
     /// Bytes handed out so far.
@@ -57,6 +84,14 @@ impl Arena {
         if size > CHUNK / 4 {
             // On its own, so that the rest of the current chunk is not lost.
             self.full.set(self.full.get() + size);
+            // What lies before it may be referred to from it, so that must not look like the last thing allocated any more.
+            self.next.set((self.next.get() + 8).min(self.end.get()));
+            if self.next.get() == self.end.get() {
+                self.full.set(self.full.get() + self.next.get() - self.start.get());
+                for cell in [&self.start, &self.next, &self.end] {
+                    cell.set(0);
+                }
+            }
             return self.chunk(size, 8).as_ptr();
         }
         let (len, align) = if first { (FIRST, 8) } else { (CHUNK, HUGE) };
@@ -79,6 +114,9 @@ impl Arena {
             unsafe { libc::madvise(chunk.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
         }
         self.chunks.borrow_mut().push((chunk, layout));
+        if self.used() > self.limit {
+            self.alarm.store(true, Ordering::Relaxed);
+        }
         chunk
     }
 

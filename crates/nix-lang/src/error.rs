@@ -35,6 +35,8 @@ codes! {
     IntegerOverflow = "integer-overflow",
     InfiniteRecursion = "infinite-recursion",
     StackOverflow = "stack-overflow",
+    /// The values take more memory than the settings allow.
+    OutOfMemory = "out-of-memory",
     AssertionFailed = "assertion-failed",
     Thrown = "thrown",
     Aborted = "aborted",

@@ -109,9 +109,11 @@ pub trait World {
     fn flush(&mut self) -> WorldResult<()>;
 
     /// A line of `builtins.trace`.
-    fn trace(&mut self, message: &[u8]);
+    fn trace(&mut self, message: &[u8]) -> WorldResult<()>;
     /// A line of `builtins.warn` and of the evaluator itself.
-    fn warn(&mut self, message: &[u8]);
+    fn warn(&mut self, message: &[u8]) -> WorldResult<()>;
     /// `builtins.break`: an evaluation that is debugged stops here. By default nothing happens.
-    fn breakpoint(&mut self) {}
+    fn breakpoint(&mut self) -> WorldResult<()> {
+        Ok(())
+    }
 }

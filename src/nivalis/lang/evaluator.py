@@ -35,6 +35,7 @@ class EvalSettings(NamedTuple):
     """What an evaluation may depend on, apart from files and the store.
 
     `environment` is what `getEnv` sees, `home` what `~/` stands for.  `pure` forbids what is not named by its content.
+    `max_memory` is what the values may take, in bytes; without it, four fifths of what the machine has.
     `features` are experimental features by their names in Nix (`pipe-operators`; others change nothing here).
     """
 
@@ -47,6 +48,7 @@ class EvalSettings(NamedTuple):
     trace_verbose: bool = False
     abort_on_warn: bool = False
     max_call_depth: int = 10000
+    max_memory: int | None = None
 
 
 class Evaluator:
@@ -87,6 +89,7 @@ class Evaluator:
             abort_on_warn=settings.abort_on_warn,
             max_call_depth=settings.max_call_depth,
             record=record,
+            max_memory=settings.max_memory,
         )
 
     def close(self) -> None:

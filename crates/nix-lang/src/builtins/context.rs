@@ -36,7 +36,7 @@ fn discard_output_dependency(ev: &mut Ev, args: Args, pos: At) -> Res {
         };
         out.add_elem(ev, elem);
     }
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }
 
 fn add_output_dependencies(ev: &mut Ev, args: Args, pos: At) -> Res {
@@ -149,5 +149,5 @@ fn append_context(ev: &mut Ev, args: Args, pos: At) -> Res {
             }
         }
     }
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }

@@ -61,16 +61,22 @@ fn deep_seq(ev: &mut Ev, args: Args, _: At) -> Res {
     ev.force(args[1])
 }
 
-fn show_traced(ev: &mut Ev, v: Val) -> Vec<u8> {
+fn show_traced(ev: &mut Ev, v: Val) -> R<Vec<u8>> {
     match v.as_str() {
-        Some(s) => s.bytes().to_vec(),
+        Some(s) => Ok(s.bytes().to_vec()),
         None => ev.print(v, crate::eval::PrintStyle::Plain),
     }
 }
 
-fn trace(ev: &mut Ev, args: Args, _: At) -> Res {
-    let text = show_traced(ev, args[0]);
-    ev.world.trace(&text);
+/// What the world says of a message or a stop.
+fn told(ev: &mut Ev, result: crate::world::WorldResult<()>, pos: At) -> R<()> {
+    result.map_err(|e| ev.throw_world(e, pos))
+}
+
+fn trace(ev: &mut Ev, args: Args, pos: At) -> Res {
+    let text = show_traced(ev, args[0])?;
+    let result = ev.world.trace(&text);
+    told(ev, result, pos)?;
     ev.force(args[1])
 }
 
@@ -84,7 +90,8 @@ fn trace_verbose(ev: &mut Ev, args: Args, pos: At) -> Res {
 
 fn warn(ev: &mut Ev, args: Args, pos: At) -> Res {
     let s = ev.expect_string(args[0], pos)?;
-    ev.world.warn(s.bytes());
+    let result = ev.world.warn(s.bytes());
+    told(ev, result, pos)?;
     if ev.settings.abort_on_warn {
         let e = crate::error::Error::new(Code::Aborted, pos, "aborting to reveal stack trace of warning, as abort-on-warn is set");
         return Err(ev.raise(e));
@@ -99,17 +106,23 @@ fn add_error_context(ev: &mut Ev, args: Args, pos: At) -> Res {
             // The message is evaluated while an error waits; that one goes on in any case.
             let error = ev.take_error();
             let text = ev.coerce_to_string(args[0], Coerce::STRING, pos).map(|s| String::from_utf8_lossy(s.bytes()).into_owned());
-            ev.raise(error);
-            if let Ok(text) = text {
-                ev.frame(pos, |_| text);
+            match text {
+                Ok(text) => {
+                    ev.raise(error);
+                    ev.frame(pos, |_| text);
+                }
+                // Whoever stops the evaluation is heard here too.
+                Err(_) if ev.error.as_ref().is_some_and(|e| matches!(e.code, Code::Interrupted | Code::OutOfMemory)) => {}
+                Err(_) => drop(ev.raise(error)),
             }
             Err(t)
         }
     }
 }
 
-fn breakpoint(ev: &mut Ev, args: Args, _: At) -> Res {
-    ev.world.breakpoint();
+fn breakpoint(ev: &mut Ev, args: Args, pos: At) -> Res {
+    let result = ev.world.breakpoint();
+    told(ev, result, pos)?;
     ev.force(args[0])
 }
 

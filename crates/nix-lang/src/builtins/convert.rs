@@ -17,12 +17,12 @@ pub const TABLE: &[Builtin] = &[
 fn to_json(ev: &mut Ev, args: Args, pos: At) -> Res {
     let mut out = StrBuf::new(ev);
     write_json(ev, args[0], &mut out, true, pos)?;
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }
 
 /// Appends a value as JSON.
 pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos: At) -> R<()> {
-    ev.check_stack(pos)?;
+    ev.check_level(pos)?;
     let v = ev.force(v)?;
     match v.kind() {
         Kind::Int(n) => out.bytes.extend_from_slice(n.to_string().as_bytes()),
@@ -61,7 +61,10 @@ pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos:
                 return json_string(ev, s.bytes(), out, pos);
             }
             if let Some(path) = ev.attr(attrs, ev.known.out_path)? {
-                return write_json(ev, path, out, copy, pos);
+                ev.enter_call(pos)?;
+                let result = write_json(ev, path, out, copy, pos);
+                ev.leave_call();
+                return result;
             }
             out.bytes.push(b'{');
             let flat = ev.flatten(attrs);
@@ -94,6 +97,7 @@ pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos:
 }
 
 fn json_string(ev: &mut Ev, bytes: &[u8], out: &mut StrBuf, pos: At) -> R<()> {
+    ev.check_room(out.bytes.len() + bytes.len(), pos)?;
     match json::write_string(&mut out.bytes, bytes) {
         Ok(()) => Ok(()),
         Err(at) => Err(ev.throw(Code::Json, pos, format!("a string that is not UTF-8 (at byte {at}) cannot be converted to JSON"))),
@@ -195,11 +199,11 @@ fn from_json(ev: &mut Ev, args: Args, pos: At) -> Res {
     read_json(ev, s.bytes(), pos)
 }
 
-fn to_xml(ev: &mut Ev, args: Args, _: At) -> Res {
+fn to_xml(ev: &mut Ev, args: Args, pos: At) -> Res {
     let mut out = StrBuf::new(ev);
     let text = ev.to_xml(args[0], true, false, &mut out)?;
-    out.bytes.extend_from_slice(&text);
-    Ok(out.finish(ev))
+    out.push_bytes(&text);
+    out.finish(ev, pos)
 }
 
 fn from_toml(ev: &mut Ev, args: Args, pos: At) -> Res {

@@ -338,7 +338,8 @@ fn fill(ev: &mut Ev, drv: &mut Derivation, name: &str, special: Special, pos: At
                 return Err(ev.throw(Code::InvalidDerivation, pos, "empty hash requires explicit hash algorithm"));
             };
             let zero = Hash::zero(algo);
-            ev.world.warn(format!("found empty hash, assuming '{}'", zero.format(nix_formats::hash::Format::Sri)).as_bytes());
+            let result = ev.world.warn(format!("found empty hash, assuming '{}'", zero.format(nix_formats::hash::Format::Sri)).as_bytes());
+            result.map_err(|e| ev.throw_world(e, pos))?;
             zero
         } else {
             match Hash::parse_any(&text, special.hash_algo) {

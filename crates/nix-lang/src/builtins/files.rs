@@ -87,7 +87,7 @@ fn read_file(ev: &mut Ev, args: Args, pos: At) -> Res {
         add_references(ev, &found, &text, &mut out, pos)?;
     }
     out.bytes.extend_from_slice(&text);
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }
 
 fn add_references(ev: &mut Ev, found: &[u8], text: &[u8], out: &mut StrBuf, pos: At) -> R<()> {
@@ -169,7 +169,7 @@ fn to_path(ev: &mut Ev, args: Args, pos: At) -> Res {
     let mut out = StrBuf::new(ev);
     let found = ev.coerce_to_path(args[0], &mut out, pos)?;
     out.bytes.extend_from_slice(&found);
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }
 
 fn store_path(ev: &mut Ev, args: Args, pos: At) -> Res {
@@ -196,7 +196,7 @@ fn store_path(ev: &mut Ev, args: Args, pos: At) -> Res {
     }
     out.add_elem(ev, ContextElem::Path(owner));
     out.bytes.extend_from_slice(&found);
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }
 
 fn to_file(ev: &mut Ev, args: Args, pos: At) -> Res {

@@ -66,7 +66,7 @@ fn convert_hash(ev: &mut Ev, args: Args, pos: At) -> Res {
         "base16" => Format::Base16,
         "nix32" => Format::Base32,
         "base32" => {
-            ev.world.warn(b"\"base32\" is a deprecated alias for hash format \"nix32\".");
+            ev.world.warn(b"\"base32\" is a deprecated alias for hash format \"nix32\".").map_err(|e| ev.throw_world(e, pos))?;
             Format::Base32
         }
         "base64" => Format::Base64,

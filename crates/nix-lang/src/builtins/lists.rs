@@ -73,6 +73,7 @@ fn foldl(ev: &mut Ev, args: Args, pos: At) -> Res {
 fn elem(ev: &mut Ev, args: Args, pos: At) -> Res {
     let list = ev.expect_list(args[1], pos)?;
     for slot in list.slots() {
+        ev.poll(pos)?;
         if ev.equal(args[0], slot.get(), pos)? {
             return Ok(Val::TRUE);
         }
@@ -124,7 +125,7 @@ fn concat_lists(ev: &mut Ev, args: Args, pos: At) -> Res {
     for slot in lists.slots() {
         parts.push(ev.expect_list(slot.get(), pos)?);
     }
-    Ok(ev.concat_lists(&parts))
+    ev.concat_lists(&parts, pos)
 }
 
 fn concat_map(ev: &mut Ev, args: Args, pos: At) -> Res {
@@ -135,18 +136,20 @@ fn concat_map(ev: &mut Ev, args: Args, pos: At) -> Res {
         let v = ev.call(f, &[slot.get()], pos)?;
         parts.push(ev.expect_list(v, pos)?);
     }
-    Ok(ev.concat_lists(&parts))
+    ev.concat_lists(&parts, pos)
 }
 
 fn gen_list(ev: &mut Ev, args: Args, pos: At) -> Res {
     let n = ev.expect_int(args[1], pos)?;
-    let Some(len) = usize::try_from(n).ok().filter(|&n| n <= 1 << 32) else {
+    let Ok(len) = usize::try_from(n) else {
         return Err(ev.throw(Code::InvalidArgument, pos, format!("cannot create list of size {n}")));
     };
     if len == 0 {
         return Ok(ev.empty_list);
     }
     let f = ev.force(args[0])?;
+    // The list, and a call for each element.
+    ev.check_room(len.saturating_mul(24), pos)?;
     let out = ListRef::alloc(ev.arena(), len);
     for i in 0..len {
         // A long list takes longer than Ctrl-C may.
@@ -193,6 +196,7 @@ fn merge_sort(ev: &mut Ev, items: &mut [Val], less: &mut dyn FnMut(&mut Ev, Val,
             let (mid, end) = ((start + width).min(n), (start + 2 * width).min(n));
             let (mut i, mut j) = (start, mid);
             for slot in to[start..end].iter_mut() {
+                ev.poll(Pos::NONE)?;
                 let left = i < mid && (j >= end || !less(ev, from[j], from[i])?);
                 *slot = if left { from[i] } else { from[j] };
                 if left {

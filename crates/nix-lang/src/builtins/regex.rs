@@ -29,6 +29,10 @@ fn refused(ev: &mut Ev, e: RegexError, pattern: &[u8], pos: At) -> crate::eval::
     let pattern = String::from_utf8_lossy(pattern).into_owned();
     match e {
         RegexError::Invalid => ev.throw(Code::Regex, pos, format!("invalid regular expression '{pattern}'")),
+        RegexError::Stopped => match ev.poll(pos) {
+            Err(t) => t,
+            Ok(()) => ev.throw(Code::Interrupted, pos, "interrupted"),
+        },
         RegexError::Space => ev.throw(Code::Regex, pos, format!("memory limit exceeded by regular expression '{pattern}'")),
     }
 }
@@ -47,7 +51,7 @@ fn groups(ev: &mut Ev, subject: &[u8], captures: &[Option<std::ops::Range<usize>
 fn match_(ev: &mut Ev, args: Args, pos: At) -> Res {
     let regex = compiled(ev, args[0], pos)?;
     let s = ev.expect_string(args[1], pos)?;
-    match regex.match_full(s.bytes()) {
+    match regex.match_full(s.bytes(), &ev.interrupt_flag()) {
         Ok(Some(captures)) => Ok(groups(ev, s.bytes(), &captures)),
         Ok(None) => Ok(Val::NULL),
         Err(e) => Err(refused(ev, e, s.bytes(), pos)),
@@ -60,11 +64,13 @@ fn split(ev: &mut Ev, args: Args, pos: At) -> Res {
     let subject = s.bytes();
     let mut parts = Vec::new();
     let mut from = 0;
-    let matches = match regex.matches(subject) {
+    let stop = ev.interrupt_flag();
+    let matches = match regex.matches(subject, &stop) {
         Ok(matches) => matches,
         Err(e) => return Err(refused(ev, e, subject, pos)),
     };
     for found in matches {
+        ev.poll(pos)?;
         let captures = match found {
             Ok(captures) => captures,
             Err(e) => return Err(refused(ev, e, subject, pos)),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{did_you_mean, Code, Error};
 use crate::symbol::Sym;
-use crate::value::{EnvRef, ListRef};
+use crate::value::{AttrsRef, EnvRef, ListRef};
 
 pub const TABLE: &[Builtin] = &[
     row("attrNames", &["set"], 1, attr_names, "The names, sorted."),
@@ -91,7 +91,11 @@ fn remove_attrs(ev: &mut Ev, args: Args, pos: At) -> Res {
         }
     }
     if gone.is_empty() {
-        return Ok(Val::attrs(attrs));
+        // Another set all the same: where sets are printed, one that was printed before shows.
+        let flat = ev.flatten(attrs);
+        let copy = AttrsRef::layered(ev.arena(), attrs, flat, attrs.len(), 1);
+        copy.set_flat(flat);
+        return Ok(Val::attrs(copy));
     }
     gone.sort_unstable();
     let flat = ev.flatten(attrs);

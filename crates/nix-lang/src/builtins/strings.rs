@@ -60,15 +60,16 @@ fn concat_strings_sep(ev: &mut Ev, args: Args, pos: At) -> Res {
     out.add_context(separator);
     for (i, slot) in list.slots().iter().enumerate() {
         if i > 0 {
-            out.bytes.extend_from_slice(separator.bytes());
+            out.push_bytes(separator.bytes());
         }
+        ev.poll(pos)?;
         let item = ev.force_slot(slot, EnvRef::NULL)?;
         match item.as_str() {
             Some(s) => out.push(s),
             None => ev.coerce_into(item, &mut out, Coerce::INTERPOLATION, pos)?,
         }
     }
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }
 
 fn replace_strings(ev: &mut Ev, args: Args, pos: At) -> Res {
@@ -88,6 +89,7 @@ fn replace_strings(ev: &mut Ev, args: Args, pos: At) -> Res {
     out.add_context(s);
     let mut at = 0;
     while at <= text.len() {
+        ev.poll(pos)?;
         // An empty pattern matches before every byte and at the end.
         let hit = patterns.iter().position(|p| text[at..].starts_with(p));
         match hit {
@@ -109,7 +111,7 @@ fn replace_strings(ev: &mut Ev, args: Args, pos: At) -> Res {
             }
         }
     }
-    Ok(out.finish(ev))
+    out.finish(ev, pos)
 }
 
 fn base_name_of(ev: &mut Ev, args: Args, pos: At) -> Res {

@@ -25,13 +25,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The number of automaton states at which libstdc++ refuses a pattern.
 const STATE_LIMIT: usize = 100_000;
-/// Open decisions of one match; at 16 bytes each this bounds the matcher to 1 GiB.
-const FRAME_LIMIT: usize = 1 << 26;
+/// Open decisions of one match; at 16 bytes each this bounds the matcher to 256 MiB.
+const FRAME_LIMIT: usize = 1 << 24;
 /// Results per (choice, position) kept in a flat table; beyond that a hash table is used.
 const DENSE_LIMIT: usize = 1 << 22;
+/// And how many the hash table may hold.
+const SPARSE_LIMIT: usize = 1 << 23;
 
 /// The captures of one match: entry 0 is the whole match, entry `n` the `n`th group.
 pub type Captures = Vec<Option<Range<usize>>>;
@@ -43,6 +46,8 @@ pub enum RegexError {
     Invalid,
     /// The pattern's automaton, or the memory a match needs, is above the limit.
     Space,
+    /// The caller's flag was set.
+    Stopped,
 }
 
 impl fmt::Display for RegexError {
@@ -50,6 +55,7 @@ impl fmt::Display for RegexError {
         f.write_str(match self {
             RegexError::Invalid => "invalid regular expression",
             RegexError::Space => "memory limit exceeded by regular expression",
+            RegexError::Stopped => "interrupted",
         })
     }
 }
@@ -728,22 +734,22 @@ impl Regex {
         self.groups - 1
     }
 
-    /// Matches the whole of `subject`.
-    pub fn match_full(&self, subject: &[u8]) -> Result<Option<Captures>, RegexError> {
+    /// Matches the whole of `subject`; gives up when `stop` is set.
+    pub fn match_full(&self, subject: &[u8], stop: &AtomicBool) -> Result<Option<Captures>, RegexError> {
         if let Some(first) = &self.first {
             if !subject.first().is_some_and(|&byte| first.has(byte)) {
                 return Ok(None);
             }
         }
-        let mut matcher = Matcher::new(self, subject, true)?;
+        let mut matcher = Matcher::new(self, subject, true, stop)?;
         matcher.match_at(0, false)
     }
 
     /// The successive matches in `subject`, as CppNix's `split` walks over them.
     ///
     /// After an empty match a non-empty one is tried at the same place before the search goes on.
-    pub fn matches<'a>(&'a self, subject: &'a [u8]) -> Result<Matches<'a>, RegexError> {
-        Ok(Matches { matcher: Matcher::new(self, subject, false)?, last: None, done: false })
+    pub fn matches<'a>(&'a self, subject: &'a [u8], stop: &'a AtomicBool) -> Result<Matches<'a>, RegexError> {
+        Ok(Matches { matcher: Matcher::new(self, subject, false, stop)?, last: None, done: false })
     }
 
     fn first_bytes(&self) -> Option<ByteSet> {
@@ -885,7 +891,7 @@ impl Table {
         }
     }
 
-    fn set(&mut self, key: u64, value: u32) {
+    fn set(&mut self, key: u64, value: u32) -> Result<(), RegexError> {
         match self {
             Table::Dense(cells) => {
                 if let Some(cell) = cells.get_mut(key as usize) {
@@ -894,8 +900,12 @@ impl Table {
             }
             Table::Sparse(cells) => {
                 cells.insert(key, value);
+                if cells.len() > SPARSE_LIMIT {
+                    return Err(RegexError::Space);
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -903,6 +913,7 @@ struct Matcher<'a> {
     regex: &'a Regex,
     subject: &'a [u8],
     full: bool,
+    stop: &'a AtomicBool,
     frames: Vec<Frame>,
     /// Begin, pending begin and end of each group are `3n`, `3n + 1` and `3n + 2`.
     captures: Vec<u32>,
@@ -921,7 +932,7 @@ struct Matcher<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    fn new(regex: &'a Regex, subject: &'a [u8], full: bool) -> Result<Matcher<'a>, RegexError> {
+    fn new(regex: &'a Regex, subject: &'a [u8], full: bool, stop: &'a AtomicBool) -> Result<Matcher<'a>, RegexError> {
         if subject.len() >= (u32::MAX - 8) as usize {
             return Err(RegexError::Space);
         }
@@ -929,6 +940,7 @@ impl<'a> Matcher<'a> {
             regex,
             subject,
             full,
+            stop,
             frames: Vec::new(),
             captures: vec![UNSET; regex.groups * 2],
             best: Vec::new(),
@@ -944,6 +956,7 @@ impl<'a> Matcher<'a> {
 
     /// The match that starts at `start`.
     fn match_at(&mut self, start: usize, not_empty: bool) -> Result<Option<Captures>, RegexError> {
+        self.check_stop()?;
         let start = start as u32;
         self.not_empty_at = if not_empty { start } else { UNSET };
         if self.table.is_none() {
@@ -962,10 +975,18 @@ impl<'a> Matcher<'a> {
         self.read_captures(start).map(Some)
     }
 
+    fn check_stop(&self) -> Result<(), RegexError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(RegexError::Stopped);
+        }
+        Ok(())
+    }
+
     fn push(&mut self, frame: Frame) -> Result<(), RegexError> {
         if self.frames.len() >= FRAME_LIMIT {
             return Err(RegexError::Space);
         }
+        self.check_stop()?;
         self.frames.push(frame);
         Ok(())
     }
@@ -1097,15 +1118,13 @@ impl<'a> Matcher<'a> {
         self.table.as_ref().map_or(0, |table| table.get(key))
     }
 
-    fn set_known(&mut self, choice: u32, at: u32, value: u32) {
+    fn set_known(&mut self, choice: u32, at: u32, value: u32) -> Result<(), RegexError> {
         if at == self.not_empty_at {
             self.start_column[choice as usize] = value;
-            return;
+            return Ok(());
         }
         let key = u64::from(at) * self.regex.choices as u64 + u64::from(choice);
-        if let Some(table) = &mut self.table {
-            table.set(key, value);
-        }
+        self.table.as_mut().map_or(Ok(()), |table| table.set(key, value))
     }
 
     /// Where the match from state `pc` at `at` ends, by the table of earlier results.
@@ -1144,7 +1163,7 @@ impl<'a> Matcher<'a> {
                         }
                         self.push(Frame::Remember { choice, at })?;
                         if is_repeat {
-                            self.set_known(choice, at, OPEN);
+                            self.set_known(choice, at, OPEN)?;
                             self.push(Frame::Leave { to: state.next, at })?;
                         } else {
                             self.push(Frame::Right { to: state.next, at })?;
@@ -1173,7 +1192,7 @@ impl<'a> Matcher<'a> {
                     Frame::Join { left } => result = longer(left, result),
                     Frame::Remember { choice, at } => {
                         let value = if result == NO_MATCH { FAILED } else { result + 2 };
-                        self.set_known(choice, at, value);
+                        self.set_known(choice, at, value)?;
                     }
                     Frame::Shorten { .. } | Frame::Capture { .. } | Frame::Rounds { .. } => {}
                 }
@@ -1312,6 +1331,8 @@ impl Iterator for Matches<'_> {
 mod tests {
     use super::*;
 
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
     fn texts(captures: &Captures, subject: &str) -> String {
         let mut out = String::from("[ ");
         for group in &captures[1..] {
@@ -1328,7 +1349,7 @@ mod tests {
             Ok(regex) => regex,
             Err(error) => return format!("{error:?}"),
         };
-        match regex.match_full(subject.as_bytes()) {
+        match regex.match_full(subject.as_bytes(), &NEVER) {
             Ok(Some(captures)) => texts(&captures, subject),
             Ok(None) => "null".to_owned(),
             Err(error) => format!("{error:?}"),
@@ -1338,7 +1359,7 @@ mod tests {
     fn split(pattern: &str, subject: &str) -> String {
         let regex = Regex::new(pattern.as_bytes()).unwrap();
         let (mut out, mut last) = (String::from("[ "), 0);
-        for captures in regex.matches(subject.as_bytes()).unwrap() {
+        for captures in regex.matches(subject.as_bytes(), &NEVER).unwrap() {
             let captures = captures.unwrap();
             let whole = captures[0].clone().unwrap();
             out += &format!("\"{}\" {} ", &subject[last..whole.start], texts(&captures, subject));

@@ -235,6 +235,7 @@ impl Evaluator {
 
     /// Forces the strict arguments, then calls.
     fn call_forced(&mut self, id: u32, args: &mut [Val], pos: Pos) -> R<Val> {
+        self.check_level(pos)?;
         let strict = self.state.strict(id);
         for (i, arg) in args.iter_mut().enumerate() {
             if strict >> i & 1 == 1 {

@@ -26,21 +26,33 @@ impl Coerce {
 }
 
 /// A string in the making: bytes and context.
+///
+/// What no longer fits is left out, and `finish` then fails.
 pub struct StrBuf {
     pub bytes: Vec<u8>,
     context: ContextSet,
+    room: usize,
+    too_long: bool,
 }
 
 impl StrBuf {
     #[inline]
     pub fn new(ev: &mut Evaluator) -> StrBuf {
-        StrBuf { bytes: ev.take_buffer(), context: ContextSet::default() }
+        StrBuf { bytes: ev.take_buffer(), context: ContextSet::default(), room: ev.arena.room(), too_long: false }
     }
     #[inline]
     pub fn push(&mut self, s: Str) {
-        self.bytes.extend_from_slice(s.bytes());
+        self.push_bytes(s.bytes());
         if let Some(context) = s.context() {
             self.context.add(context);
+        }
+    }
+    #[inline]
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        if self.bytes.len() + bytes.len() > self.room {
+            self.too_long = true;
+        } else {
+            self.bytes.extend_from_slice(bytes);
         }
     }
     pub fn add_context(&mut self, s: Str) {
@@ -64,11 +76,15 @@ impl StrBuf {
         self.context.ids()
     }
     #[inline]
-    pub fn finish(mut self, ev: &mut Evaluator) -> Val {
+    pub fn finish(mut self, ev: &mut Evaluator, pos: Pos) -> R<Val> {
+        if self.too_long || self.bytes.len() > self.room {
+            self.discard(ev);
+            return Err(ev.out_of_memory(pos));
+        }
         let context = self.context.finish(&mut ev.contexts, ev.arena);
         let v = Val::string_with(ev.arena, &self.bytes, context);
         ev.give_buffer(self.bytes);
-        v
+        Ok(v)
     }
     pub fn discard(self, ev: &mut Evaluator) {
         ev.give_buffer(self.bytes);
@@ -88,14 +104,16 @@ impl Evaluator {
             Kind::Path(path) => out.bytes.extend_from_slice(path.bytes()),
             Kind::Attrs(attrs) => {
                 self.check_stack(pos)?;
-                if let Some(function) = self.attr(attrs, self.known.to_string)? {
-                    let shown = self.call(function, &[v], pos)?;
-                    return self.coerce_into(shown, out, how, pos);
-                }
-                match self.attr(attrs, self.known.out_path)? {
-                    Some(path) => return self.coerce_into(path, out, how, pos),
-                    None => return Err(self.cannot_coerce(v, how, pos)),
-                }
+                let inner = match self.attr(attrs, self.known.to_string)? {
+                    Some(function) => Some(self.call(function, &[v], pos)?),
+                    None => self.attr(attrs, self.known.out_path)?,
+                };
+                let Some(inner) = inner else { return Err(self.cannot_coerce(v, how, pos)) };
+                // Counted, as a loop of sets that stand for one another may need no stack.
+                self.enter_call(pos)?;
+                let result = self.coerce_into(inner, out, how, pos);
+                self.leave_call();
+                return result;
             }
             Kind::Int(n) if how.more => {
                 use std::io::Write;
@@ -105,7 +123,7 @@ impl Evaluator {
             Kind::Bool(true) if how.more => out.bytes.push(b'1'),
             Kind::Bool(false) | Kind::Null if how.more => {}
             Kind::List(list) if how.more => {
-                self.check_stack(pos)?;
+                self.check_level(pos)?;
                 let slots = list.slots();
                 for (i, slot) in slots.iter().enumerate() {
                     let item = self.force_slot(slot, EnvRef::NULL)?;
@@ -148,7 +166,7 @@ impl Evaluator {
         }
         let mut out = StrBuf::new(self);
         match self.coerce_into(v, &mut out, how, pos) {
-            Ok(()) => Ok(out.finish(self).as_str().expect("a buffer gives a string")),
+            Ok(()) => Ok(out.finish(self, pos)?.as_str().expect("a buffer gives a string")),
             Err(t) => {
                 out.discard(self);
                 Err(t)

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 impl Evaluator {
     /// `a == b`. Functions are never equal; derivations are compared by their `outPath`; of equal pointers no content is looked at.
     pub fn equal(&mut self, a: Val, b: Val, pos: Pos) -> R<bool> {
-        self.check_stack(pos)?;
+        self.check_level(pos)?;
         let a = self.force(a)?;
         let b = self.force(b)?;
         match (a.kind(), b.kind()) {
@@ -42,7 +42,10 @@ impl Evaluator {
                 }
                 if self.is_derivation(x)? && self.is_derivation(y)? {
                     if let (Some(u), Some(v)) = (self.attr_lazy(x, self.known.out_path), self.attr_lazy(y, self.known.out_path)) {
-                        return self.equal(u, v, pos);
+                        self.enter_call(pos)?;
+                        let result = self.equal(u, v, pos);
+                        self.leave_call();
+                        return result;
                     }
                 }
                 if x.len() != y.len() {
@@ -79,7 +82,7 @@ impl Evaluator {
 
     /// The order of two values; none where a NaN has none.
     pub fn compare(&mut self, a: Val, b: Val, pos: Pos) -> R<Option<Ordering>> {
-        self.check_stack(pos)?;
+        self.check_level(pos)?;
         let a = self.force(a)?;
         let b = self.force(b)?;
         Ok(match (a.kind(), b.kind()) {
@@ -92,7 +95,10 @@ impl Evaluator {
                 for (s, t) in x.slots().iter().zip(y.slots()) {
                     let (u, v) = (self.force_slot(s, EnvRef::NULL)?, self.force_slot(t, EnvRef::NULL)?);
                     if !self.equal(u, v, pos)? {
-                        return self.compare(u, v, pos);
+                        self.enter_call(pos)?;
+                        let result = self.compare(u, v, pos);
+                        self.leave_call();
+                        return result;
                     }
                 }
                 Some(x.len().cmp(&y.len()))
@@ -166,15 +172,16 @@ impl Evaluator {
         self.type_error(pos, wanted, if as_number(a).is_none() { a } else { b })
     }
 
-    pub(crate) fn concat_lists(&mut self, lists: &[ListRef]) -> Val {
-        let len: usize = lists.iter().map(|l| l.len()).sum();
+    pub(crate) fn concat_lists(&mut self, lists: &[ListRef], pos: Pos) -> R<Val> {
+        let len: usize = lists.iter().fold(0, |sum, l| sum.saturating_add(l.len()));
         let mut full = lists.iter().filter(|l| !l.is_empty());
         if let (Some(&only), None) = (full.next(), full.next()) {
-            return Val::list(only);
+            return Ok(Val::list(only));
         }
         if len == 0 {
-            return self.empty_list;
+            return Ok(self.empty_list);
         }
+        self.check_room(len.saturating_mul(8), pos)?;
         let out = ListRef::alloc(self.arena, len);
         let mut at = 0;
         for list in lists {
@@ -183,7 +190,7 @@ impl Evaluator {
                 at += 1;
             }
         }
-        Val::list(out)
+        Ok(Val::list(out))
     }
 }
 

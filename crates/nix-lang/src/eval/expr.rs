@@ -425,7 +425,7 @@ impl Evaluator {
             BinOp::Concat => {
                 let a = self.expect_list(a, e.pos)?;
                 let b = self.expect_list(b, e.pos)?;
-                Ok(self.concat_lists(&[a, b]))
+                self.concat_lists(&[a, b], e.pos)
             }
             BinOp::Plus | BinOp::Sub | BinOp::Mul | BinOp::Div => self.arithmetic(e.op, a, b, e.pos),
             BinOp::Less => self.less_than(a, b, e.pos).map(Val::bool),
@@ -441,12 +441,12 @@ impl Evaluator {
         if let Some(x) = a.as_str() {
             let b = self.eval(&e.right, env)?;
             if let Some(y) = b.as_str() {
-                return Ok(self.append(x, y).val());
+                return Ok(self.append(x, y, e.pos)?.val());
             }
             let mut out = StrBuf::new(self);
             out.push(x);
             self.coerce_into(b, &mut out, Coerce::PLUS, self.place_of(&e.right, e.pos))?;
-            return Ok(out.finish(self));
+            return out.finish(self, e.pos);
         }
         let mut out = StrBuf::new(self);
         if let Some(path) = a.as_path() {
@@ -459,7 +459,7 @@ impl Evaluator {
         self.coerce_into(a, &mut out, Coerce::PLUS, self.place_of(&e.left, e.pos))?;
         let b = self.eval(&e.right, env)?;
         self.coerce_into(b, &mut out, Coerce::PLUS, self.place_of(&e.right, e.pos))?;
-        Ok(out.finish(self))
+        out.finish(self, e.pos)
     }
 
     fn place_of(&self, expr: &Expr<'static>, otherwise: Pos) -> Pos {
@@ -481,19 +481,20 @@ impl Evaluator {
     }
 
     /// Two strings in one.
-    pub(crate) fn append(&mut self, x: Str, y: Str) -> Str {
+    pub(crate) fn append(&mut self, x: Str, y: Str, pos: Pos) -> R<Str> {
         let context = match (x.context(), y.context()) {
             (None, c) | (c, None) => c,
             (Some(a), Some(b)) => Some(self.contexts.union(self.arena, a, b)),
         };
         let (a, b) = (x.bytes(), y.bytes());
-        Str::alloc_parts(self.arena, a.len() + b.len(), context, |out| {
+        self.check_room(a.len() + b.len(), pos)?;
+        Ok(Str::alloc_parts(self.arena, a.len() + b.len(), context, |out| {
             // SAFETY: `out` has room for both.
             unsafe {
                 std::ptr::copy_nonoverlapping(a.as_ptr(), out, a.len());
                 std::ptr::copy_nonoverlapping(b.as_ptr(), out.add(a.len()), b.len());
             }
-        })
+        }))
     }
 
     #[inline(never)]
@@ -516,7 +517,7 @@ impl Evaluator {
         if e.is_path {
             return self.finish_path(out, e.pos);
         }
-        Ok(out.finish(self))
+        out.finish(self, e.pos)
     }
 }
 

@@ -29,7 +29,7 @@ impl Evaluator {
     }
 
     fn force_for_export_seen(&mut self, v: Val, seen: &mut crate::symbol::FxSet<u64>) -> R<()> {
-        self.check_stack(Pos::NONE)?;
+        self.check_level(Pos::NONE)?;
         let v = self.force(v)?;
         match v.kind() {
             Kind::Attrs(_) if seen.insert(v.identity()) => {

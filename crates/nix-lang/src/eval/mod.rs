@@ -61,6 +61,8 @@ pub struct Settings {
     /// `builtins.warn` ends the evaluation.
     pub abort_on_warn: bool,
     pub max_call_depth: u32,
+    /// Bytes that values may take, and that a text in the making may take beside them.
+    pub max_memory: usize,
 }
 
 impl Default for Settings {
@@ -75,6 +77,7 @@ impl Default for Settings {
             trace_verbose: false,
             abort_on_warn: false,
             max_call_depth: 10_000,
+            max_memory: usize::MAX,
         }
     }
 }
@@ -161,7 +164,8 @@ unsafe impl Send for Evaluator {}
 
 impl Evaluator {
     pub fn new(world: Box<dyn World>, settings: Settings) -> Evaluator {
-        let raw = Box::into_raw(Box::new(Arena::new()));
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let raw = Box::into_raw(Box::new(Arena::with_limit(settings.max_memory, interrupt.clone())));
         // SAFETY: the arena is freed by `_arena`, after every other field; no reference into it leaves the evaluator.
         let arena: &'static Arena = unsafe { &*raw };
         let mut symbols = Symbols::new(arena);
@@ -191,14 +195,14 @@ impl Evaluator {
             buffers: Vec::new(),
             stack_limit: 0,
             depth: 0,
-            interrupt: Arc::new(AtomicBool::new(false)),
+            interrupt,
             _arena: OwnedArena(raw),
         };
         builtins::install(&mut ev);
         ev
     }
 
-    /// Setting it ends the evaluation with `Code::Interrupted`.
+    /// Setting it ends the evaluation with `Code::Interrupted`. (The arena sets it too, when memory is short.)
     pub fn interrupt_flag(&self) -> Arc<AtomicBool> {
         self.interrupt.clone()
     }
@@ -319,12 +323,56 @@ impl Evaluator {
     #[inline(never)]
     fn call_refused(&mut self, pos: Pos) -> Thrown {
         self.depth -= 1;
-        if self.interrupt.swap(false, Ordering::Relaxed) {
-            return self.throw(Code::Interrupted, pos, "interrupted");
+        if self.interrupt.load(Ordering::Relaxed) {
+            return self.stopped(pos);
         }
         let limit = self.settings.max_call_depth;
         let e = Error::new(Code::StackOverflow, pos, format!("stack overflow; max-call-depth exceeded ({limit} calls)"));
         self.raise(e.with_hint("this is often an infinite recursion; `--option max-call-depth N` allows more"))
+    }
+
+    /// For loops that call no function of the program: ends them when the evaluation is to stop.
+    #[inline(always)]
+    pub(crate) fn poll(&mut self, pos: Pos) -> R<()> {
+        if self.interrupt.load(Ordering::Relaxed) {
+            return Err(self.stopped(pos));
+        }
+        Ok(())
+    }
+
+    /// As `poll`, for work that recurses into values.
+    #[inline(always)]
+    pub(crate) fn check_level(&mut self, pos: Pos) -> R<()> {
+        self.check_stack(pos)?;
+        self.poll(pos)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn stopped(&mut self, pos: Pos) -> Thrown {
+        self.interrupt.store(false, Ordering::Relaxed);
+        if self.arena.room() == 0 {
+            return self.out_of_memory(pos);
+        }
+        self.throw(Code::Interrupted, pos, "interrupted")
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn out_of_memory(&mut self, pos: Pos) -> Thrown {
+        let limit = self.settings.max_memory >> 20;
+        let e = Error::new(Code::OutOfMemory, pos, format!("out of memory; the values take more than {limit} MiB"));
+        self.raise(e.with_hint("this is often a list or string that grows without end"))
+    }
+
+    /// Asks for room before something large is made: what is allocated without asking is only noticed afterwards.
+    #[inline(always)]
+    pub(crate) fn check_room(&mut self, bytes: usize, pos: Pos) -> R<()> {
+        const SMALL: usize = 1 << 20;
+        if bytes > SMALL && bytes > self.arena.room() {
+            return Err(self.out_of_memory(pos));
+        }
+        Ok(())
     }
 
     // ------------------------------------------------------------ forcing
@@ -522,7 +570,7 @@ impl Evaluator {
     }
 
     fn force_deep_seen(&mut self, v: Val, seen: &mut crate::symbol::FxSet<u64>) -> R<()> {
-        self.check_stack(Pos::NONE)?;
+        self.check_level(Pos::NONE)?;
         let v = self.force(v)?;
         match v.kind() {
             Kind::Attrs(attrs) if seen.insert(v.identity()) => {

@@ -24,50 +24,48 @@ struct Seen {
 }
 
 impl Evaluator {
-    /// Prints a value as far as it is evaluated.
-    pub fn print(&mut self, v: Val, style: PrintStyle) -> Vec<u8> {
+    /// Prints a value as far as it is evaluated. Fails where it is too deep or the text too long.
+    pub fn print(&mut self, v: Val, style: PrintStyle) -> R<Vec<u8>> {
         let mut out = Vec::new();
         match style {
             PrintStyle::Plain | PrintStyle::Lazy => {
-                self.print_plain(v, &mut out, &mut Seen { sets: FxSet::default(), lists: FxSet::default(), lazy: style == PrintStyle::Lazy }, 0)
+                self.print_plain(v, &mut out, &mut Seen { sets: FxSet::default(), lists: FxSet::default(), lazy: style == PrintStyle::Lazy }, true)?
             }
-            PrintStyle::Pretty => self.print_pretty(v, &mut out, &mut Vec::new(), 0),
+            PrintStyle::Pretty => self.print_pretty(v, &mut out, &mut Vec::new(), 0)?,
         }
-        out
+        Ok(out)
     }
 
-    fn print_plain(&mut self, v: Val, out: &mut Vec<u8>, seen: &mut Seen, depth: usize) {
+    fn print_plain(&mut self, v: Val, out: &mut Vec<u8>, seen: &mut Seen, outermost: bool) -> R<()> {
         // CppNix tells lists apart by where they are kept; of the outermost it has a copy.
         let kept = if v.as_thunk().is_some() { Some(v.identity()) } else { None };
         let v = v.as_thunk().and_then(ThunkRef::value).unwrap_or(v);
-        if depth > 5000 {
-            out.extend_from_slice(b"...");
-            return;
-        }
+        self.check_level(Pos::NONE)?;
+        self.check_room(out.len(), Pos::NONE)?;
         match v.kind() {
             Kind::Attrs(attrs) => {
                 if !attrs.is_empty() && !seen.sets.insert(v.identity()) {
                     out.extend_from_slice("«repeated»".as_bytes());
-                    return;
+                    return Ok(());
                 }
                 out.extend_from_slice(b"{ ");
                 let flat = self.flatten(attrs);
                 for &i in self.alphabetical(flat) {
                     print_name(self.symbols.name(flat.shape().syms()[i as usize]), out);
                     out.extend_from_slice(b" = ");
-                    self.print_slot(flat.slot(i).get(), out, seen, depth);
+                    self.print_slot(flat.slot(i).get(), out, seen)?;
                     out.extend_from_slice(b"; ");
                 }
                 out.push(b'}');
             }
             Kind::List(list) => {
-                if !list.is_empty() && depth > 0 && !seen.lists.insert(kept.unwrap_or(v.identity())) {
+                if !list.is_empty() && !outermost && !seen.lists.insert(kept.unwrap_or(v.identity())) {
                     out.extend_from_slice("«repeated»".as_bytes());
-                    return;
+                    return Ok(());
                 }
                 out.extend_from_slice(b"[ ");
                 for slot in list.slots() {
-                    self.print_slot(slot.get(), out, seen, depth);
+                    self.print_slot(slot.get(), out, seen)?;
                     out.push(b' ');
                 }
                 out.push(b']');
@@ -79,16 +77,18 @@ impl Evaluator {
             Kind::PrimOpApp(_) => out.extend_from_slice(b"<PRIMOP-APP>"),
             _ => self.print_scalar(v, out),
         }
+        Ok(())
     }
 
-    fn print_slot(&mut self, word: Val, out: &mut Vec<u8>, seen: &mut Seen, depth: usize) {
+    fn print_slot(&mut self, word: Val, out: &mut Vec<u8>, seen: &mut Seen) -> R<()> {
         if word == Val::BLACKHOLE {
             out.extend_from_slice("«potential infinite recursion»".as_bytes());
         } else if word.as_deferred().is_some() || seen.lazy && (word.as_lambda().is_some() || word.as_attrs().is_some_and(AttrsRef::is_empty)) {
             out.extend_from_slice(b"<CODE>");
         } else {
-            self.print_plain(word, out, seen, depth + 1);
+            self.print_plain(word, out, seen, false)?;
         }
+        Ok(())
     }
 
     fn print_scalar(&self, v: Val, out: &mut Vec<u8>) {
@@ -102,11 +102,15 @@ impl Evaluator {
         }
     }
 
-    fn print_pretty(&mut self, v: Val, out: &mut Vec<u8>, above: &mut Vec<u64>, depth: usize) {
+    fn print_pretty(&mut self, v: Val, out: &mut Vec<u8>, above: &mut Vec<u64>, depth: usize) -> R<()> {
         let v = v.as_thunk().and_then(ThunkRef::value).unwrap_or(v);
         if depth > 500 {
             out.extend_from_slice("«…»".as_bytes());
-            return;
+            return Ok(());
+        }
+        if matches!(v.kind(), Kind::Attrs(_) | Kind::List(_)) {
+            self.check_level(Pos::NONE)?;
+            self.check_room(out.len(), Pos::NONE)?;
         }
         let indent = |out: &mut Vec<u8>, depth: usize| {
             out.push(b'\n');
@@ -118,7 +122,7 @@ impl Evaluator {
                 let flat = self.flatten(attrs);
                 if flat.shape().is_empty() {
                     out.extend_from_slice(b"{ }");
-                    return;
+                    return Ok(());
                 }
                 let known = |ev: &Evaluator, sym: Sym| {
                     flat.shape().find(sym).and_then(|i| settled(flat.slot(i).get()).as_str()).filter(|_| !ev.symbols.is_empty())
@@ -135,7 +139,7 @@ impl Evaluator {
                         _ => out.extend_from_slice(b"???"),
                     }
                     out.extend_from_slice("»".as_bytes());
-                    return;
+                    return Ok(());
                 }
                 above.push(v.identity());
                 let single = flat.shape().len() == 1 && is_scalar(settled(flat.slot(0).get()));
@@ -148,7 +152,7 @@ impl Evaluator {
                     }
                     print_name(self.symbols.name(flat.shape().syms()[i as usize]), out);
                     out.extend_from_slice(b" = ");
-                    self.print_pretty_slot(flat.slot(i).get(), out, above, depth);
+                    self.print_pretty_slot(flat.slot(i).get(), out, above, depth)?;
                     out.push(b';');
                 }
                 if single {
@@ -162,7 +166,7 @@ impl Evaluator {
             Kind::List(list) => {
                 if list.is_empty() {
                     out.extend_from_slice(b"[ ]");
-                    return;
+                    return Ok(());
                 }
                 above.push(v.identity());
                 let single = list.len() == 1 && is_scalar(settled(list.slots()[0].get()));
@@ -173,7 +177,7 @@ impl Evaluator {
                     } else {
                         indent(out, depth + 1);
                     }
-                    self.print_pretty_slot(slot.get(), out, above, depth);
+                    self.print_pretty_slot(slot.get(), out, above, depth)?;
                 }
                 if single {
                     out.push(b' ');
@@ -207,14 +211,16 @@ impl Evaluator {
             Kind::PrimOpApp(app) => out.extend_from_slice(format!("«partially applied primop {}»", self.state.name(app.id())).as_bytes()),
             _ => self.print_scalar(v, out),
         }
+        Ok(())
     }
 
-    fn print_pretty_slot(&mut self, word: Val, out: &mut Vec<u8>, above: &mut Vec<u64>, depth: usize) {
+    fn print_pretty_slot(&mut self, word: Val, out: &mut Vec<u8>, above: &mut Vec<u64>, depth: usize) -> R<()> {
         if word == Val::BLACKHOLE || word.as_deferred().is_some() {
             out.extend_from_slice("«thunk»".as_bytes());
         } else {
-            self.print_pretty(word, out, above, depth + 1);
+            self.print_pretty(word, out, above, depth + 1)?;
         }
+        Ok(())
     }
 
     /// A value in a few words, for messages. Nothing is evaluated.
@@ -267,7 +273,8 @@ impl Evaluator {
                 print_string(&s.bytes()[..80], out);
                 out.extend_from_slice("…".as_bytes());
             }
-            _ => self.print_pretty(v, out, &mut Vec::new(), 0),
+            // Of what is no set and no list this does not fail.
+            _ => drop(self.print_pretty(v, out, &mut Vec::new(), 0)),
         }
     }
 }

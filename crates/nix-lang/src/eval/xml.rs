@@ -4,6 +4,9 @@ use super::*;
 use crate::data::{number, xml::write_attribute};
 use std::collections::HashSet;
 
+/// Each level is indented more, so the text's size is the square of its depth.
+const DEEPEST: usize = 10_000;
+
 struct Writer<'b> {
     out: &'b mut Vec<u8>,
     depth: usize,
@@ -56,7 +59,11 @@ impl Evaluator {
     }
 
     fn xml_value(&mut self, v: Val, w: &mut Writer, context: &mut StrBuf) -> R<()> {
-        self.check_stack(Pos::NONE)?;
+        self.check_level(Pos::NONE)?;
+        if w.depth > DEEPEST {
+            return Err(self.throw(Code::StackOverflow, Pos::NONE, "stack overflow; the value is nested too deeply for XML"));
+        }
+        self.check_room(w.out.len(), Pos::NONE)?;
         let v = if w.strict { self.force(v)? } else { v.as_thunk().and_then(ThunkRef::value).unwrap_or(v) };
         match v.kind() {
             Kind::Int(n) => w.empty("int", &[("value", n.to_string().as_bytes())]),
