@@ -88,7 +88,7 @@ def _mend_text(addition: Addition, place: str) -> None:
                 return
     except FileNotFoundError:
         pass
-    with _temporary_place(place, addition.path) as part:
+    with temporary_place(place, addition.path) as part:
         addition.content.write(addition.path, part)
         os.rename(part, place)
 
@@ -102,7 +102,7 @@ def _add_portion(layout: StoreLayout, database: Database, additions: Sequence[Ad
 
 def _write(layout: StoreLayout, addition: Addition) -> Registration:
     place = layout.real_path(addition.path)
-    with _temporary_place(place, addition.path) as part:
+    with temporary_place(place, addition.path) as part:
         written = addition.content.write(addition.path, part)
         try:
             os.rename(part, place)
@@ -113,22 +113,25 @@ def _write(layout: StoreLayout, addition: Addition) -> Registration:
             remove_tree(place)
             os.rename(part, place)
     info = PathInfo(addition.path, written.nar_hash, written.nar_size, addition.references, ca=written.ca)
-    return Registration(info, _outputs_of(layout, addition, place))
+    return Registration(info, _outputs(layout, addition, place))
 
 
-def _outputs_of(layout: StoreLayout, addition: Addition, place: str) -> tuple[tuple[str, str], ...]:
-    if not is_derivation(addition.path):
+def _outputs(layout: StoreLayout, addition: Addition, place: str) -> tuple[tuple[str, str], ...]:
+    if isinstance(addition.content, Text) and is_derivation(addition.path):
+        return tuple(_native.derivation_outputs(addition.content.data, layout.store_dir))
+    return outputs_of(layout, addition.path, place)
+
+
+def outputs_of(layout: StoreLayout, path: str, place: str) -> tuple[tuple[str, str], ...]:
+    """The outputs (name, path) of the derivation at `place`; none of an object that is no derivation.  Raises DerivationError."""
+    if not is_derivation(path):
         return ()
-    if isinstance(addition.content, Text):
-        data = addition.content.data
-    else:
-        with open(place, "rb") as file:
-            data = file.read()
-    return tuple(_native.derivation_outputs(data, layout.store_dir))
+    with open(place, "rb") as file:
+        return tuple(_native.derivation_outputs(file.read(), layout.store_dir))
 
 
 @contextmanager
-def _temporary_place(place: str, path: str) -> Iterator[str]:
+def temporary_place(place: str, path: str) -> Iterator[str]:
     """A name beside `place`; what stands there in the end, if anything, is removed."""
     part = f"{os.path.dirname(place)}/{hash_part(path)}-{os.getpid()}-{_process}-{next(_counter)}.tmp"
     try:

@@ -104,6 +104,16 @@ class Registration:
     outputs: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The whole database at one moment, by the numbers of its rows: paths, references (referrer, reference), derivers and outputs."""
+
+    paths: dict[int, str]
+    references: list[tuple[int, int]]
+    derivers: dict[int, str]
+    outputs: list[tuple[int, str]]
+
+
 class Database:
     """An open database.  Safe to use from several threads; not across a fork."""
 
@@ -157,7 +167,7 @@ class Database:
         # An evaluation's worth of derivations fits; the log is written back when the last process closes it.
         self._run(lambda db: db.execute("pragma wal_autocheckpoint = 40000"))
         if is_new:
-            _reserve_space(self._folder / "reserved")
+            reserve_space(self._folder / "reserved")
             self._run(lambda db: db.executescript(_SCHEMA))
             _write_schema(self._folder)
         elif not self._select("select 1 from sqlite_master where name = 'ValidPaths'"):
@@ -239,6 +249,22 @@ class Database:
         rows = self._select("select v.path from DerivationOutputs d join ValidPaths v on d.drv = v.id where d.path = ?", (path,))
         return {row[0] for row in rows}
 
+    def graph(self) -> Graph:
+        """All that is valid, and how it hangs together, read at once."""
+        with self._mutex:
+            if self._connection is None and self._big_lock is None:
+                return Graph({}, [], {}, [])
+            # One transaction sees one moment.
+            self._run(lambda db: db.execute("begin"))
+            try:
+                rows = self._select("select id, path, deriver from ValidPaths")
+                references = self._select("select referrer, reference from Refs where referrer <> reference")
+                outputs = self._select("select drv, path from DerivationOutputs")
+            finally:
+                self._roll_back()
+        paths = {row[0]: row[1] for row in rows}
+        return Graph(paths, references, {row[0]: row[2] for row in rows if row[2]}, outputs)
+
     def path_of_hash_part(self, store_dir: str, hash_part: str) -> str | None:
         """The valid path whose text begins with the store directory and `hash_part`."""
         prefix = f"{store_dir}/{hash_part}"
@@ -256,13 +282,33 @@ class Database:
             with self._transaction() as db:
                 _register(db, registrations, int(time.time()))
 
+    def set_content(self, path: str, nar_hash: Hash, nar_size: int) -> None:
+        """Fill in what an old store left out."""
+        with self._transaction() as db:
+            db.execute("update ValidPaths set hash = ?, narSize = ? where path = ?", (str(nar_hash), nar_size, path))
+
+    def invalidate_unreferenced(self, paths: Sequence[str]) -> list[str]:
+        """Make those of `paths` invalid that nothing refers to but others of them that become so too; which those are, in the same order."""
+        kept: set[str] = set()
+        with self._transaction() as db:
+            while True:
+                wanted = _json(path for path in paths if path not in kept)
+                rows = db.execute(
+                    "select v.path from ValidPaths v join Refs on reference = v.id where v.path in (select value from json_each(?))"
+                    " and referrer <> reference"
+                    " and referrer not in (select id from ValidPaths where path in (select value from json_each(?)))",
+                    (wanted, wanted),
+                ).fetchall()
+                if not rows:
+                    break
+                kept.update(row[0] for row in rows)
+            _delete(db, wanted)
+        return [path for path in paths if path not in kept]
+
     def invalidate(self, paths: Collection[str]) -> None:
         """Make paths invalid.  Raises DatabaseError if something that stays refers to one."""
         with self._transaction() as db:
-            wanted = _json(paths)
-            # References among the paths themselves must not stand in the way of one another's deletion.
-            db.execute("delete from Refs where referrer in (select id from ValidPaths where path in (select value from json_each(?)))", (wanted,))
-            db.execute("delete from ValidPaths where path in (select value from json_each(?))", (wanted,))
+            _delete(db, _json(paths))
 
     # ---- the connection ----
 
@@ -309,6 +355,12 @@ class Database:
         if self._connection is not None and self._connection.in_transaction:
             with suppress(sqlite3.Error):
                 self._connection.execute("rollback")
+
+
+def _delete(db: sqlite3.Connection, wanted: str) -> None:
+    # References among the paths themselves must not stand in the way of one another's deletion.
+    db.execute("delete from Refs where referrer in (select id from ValidPaths where path in (select value from json_each(?)))", (wanted,))
+    db.execute("delete from ValidPaths where path in (select value from json_each(?))", (wanted,))
 
 
 def _register(db: sqlite3.Connection, registrations: Sequence[Registration], now: int) -> None:
@@ -430,7 +482,7 @@ def _write_schema(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _reserve_space(file: Path) -> None:
+def reserve_space(file: Path) -> None:
     # A reserve that cannot be had is no reason to refuse work.
     with suppress(OSError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

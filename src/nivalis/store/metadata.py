@@ -17,57 +17,73 @@ TIMES = (1_000_000_000, 1_000_000_000)
 
 def make_canonical(path: str) -> None:
     """Give `path` and all below it a store's modes and times.  Raises StoreContentError for devices, sockets and pipes."""
-    status = os.lstat(path)
-    if stat.S_ISDIR(status.st_mode):
-        with os.scandir(path) as entries:
-            names = [entry.path for entry in entries]
-        for name in names:
-            make_canonical(name)
-    elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        raise StoreContentError(f"file is neither regular, nor a directory, nor a symlink: `{path}`")
-    if not stat.S_ISLNK(status.st_mode):
-        runs = stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR
-        mode = 0o555 if runs else 0o444
-        if stat.S_IMODE(status.st_mode) != mode:
-            os.chmod(path, mode)
-    if status.st_mtime_ns != TIMES[1]:
-        os.utime(path, ns=TIMES, follow_symlinks=False)
+    pending = [path]
+    while pending:
+        place = pending.pop()
+        status = os.lstat(place)
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(place) as entries:
+                pending += [entry.path for entry in entries]
+        elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            raise StoreContentError(f"file is neither regular, nor a directory, nor a symlink: `{place}`")
+        if not stat.S_ISLNK(status.st_mode):
+            runs = stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR
+            mode = 0o555 if runs else 0o444
+            if stat.S_IMODE(status.st_mode) != mode:
+                os.chmod(place, mode)
+        if status.st_mtime_ns != TIMES[1]:
+            os.utime(place, ns=TIMES, follow_symlinks=False)
 
 
 def make_symlinks_canonical(path: str) -> None:
     """Give every symlink at or below `path` a store's time; for trees whose files already have theirs."""
     if os.path.islink(path):
         os.utime(path, ns=TIMES, follow_symlinks=False)
-    elif os.path.isdir(path):
-        _walk_symlinks(path)
+        return
+    pending = [path] if os.path.isdir(path) else []
+    while pending:
+        folder = pending.pop()
+        changed = False
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    os.utime(entry.path, ns=TIMES, follow_symlinks=False)
+                    changed = True
+                elif entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+        if changed and os.stat(folder).st_mtime_ns != TIMES[1]:
+            os.utime(folder, ns=TIMES)
 
 
-def _walk_symlinks(folder: str) -> None:
-    changed = False
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                os.utime(entry.path, ns=TIMES, follow_symlinks=False)
-                changed = True
-            elif entry.is_dir(follow_symlinks=False):
-                _walk_symlinks(entry.path)
-    if changed and os.stat(folder).st_mtime_ns != TIMES[1]:
-        os.utime(folder, ns=TIMES)
+def remove_tree(path: str) -> int:
+    """Remove whatever is at `path`, read-only directories too; nothing is fine.  Symlinks are never followed, no depth is too deep.
 
-
-def remove_tree(path: str) -> None:
-    """Remove whatever is at `path`, read-only directories too; nothing is fine.  Symlinks are never followed."""
+    Gives the bytes of the files that had no other link, or a single one, which may be the one in the store's `.links`.
+    """
     try:
         status = os.lstat(path)
     except FileNotFoundError:
-        return
+        return 0
     if not stat.S_ISDIR(status.st_mode):
         os.unlink(path)
-        return
-    if status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)
-    with os.scandir(path) as entries:
-        names = [entry.path for entry in entries]
-    for name in names:
-        remove_tree(name)
-    os.rmdir(path)
+        return status.st_size if status.st_nlink <= 2 else 0
+    size = 0
+    # Folders, and whether they have been emptied.
+    pending = [(path, False)]
+    while pending:
+        folder, is_empty = pending.pop()
+        if is_empty:
+            os.rmdir(folder)
+            continue
+        pending.append((folder, True))
+        os.chmod(folder, stat.S_IRWXU)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append((entry.path, False))
+                    continue
+                found = entry.stat(follow_symlinks=False)
+                if found.st_nlink <= 2:
+                    size += found.st_size
+                os.unlink(entry.path)
+    return size
