@@ -510,6 +510,17 @@ impl Evaluator {
             // SAFETY: as in `force_slot_slow`.
             (None, Some(expr)) => match unsafe { &*expr } {
                 Expr::Lambda(code) => Val::lambda(self.arena, &**code, env),
+                // A variable's value is shared with the variable itself, as long as that takes one step.
+                Expr::Local { level, index, .. } => {
+                    let outer = env.up(u32::from(*level));
+                    let target = outer.slot(*index);
+                    let is_variable = |v: Val| v.as_deferred().is_some_and(|e| matches!(unsafe { &*e }, Expr::Local { .. }));
+                    if std::ptr::eq(target, slot) || is_variable(target.get()) {
+                        Val::thunk(self.arena, expr, env)
+                    } else {
+                        self.lazy_slot(target, outer)
+                    }
+                }
                 _ => Val::thunk(self.arena, expr, env),
             },
             (None, None) => ThunkRef::busy(self.arena).val(),
