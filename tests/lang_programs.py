@@ -244,7 +244,9 @@ class _Maker:
         if shape == 4:
             return f"(builtins.filter (x: {make('bool', size, scope.having(x='int'))}) {make('list', size, scope)})"
         if shape == 5:
-            return f"(builtins.sort (x: y: {make('bool', size, scope.having(x='int', y='int'))}) {make('list', size, scope)})"
+            # An order that contradicts itself sorts differently in every version of CppNix.
+            name = pick(["(x: x)", make("f1", size, scope)])
+            return f"(let by = {name}; in builtins.sort (x: y: by x > by y) {make('list', size, scope)})"
         if shape == 6:
             return f"(builtins.sort (x: y: {make('f1', size, scope)} x < {make('f1', size, scope)} y) {make('list', size, scope)})"
         if shape == 7:

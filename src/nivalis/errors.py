@@ -245,7 +245,9 @@ def _show_position(position: Position) -> list[str]:
     if position.source is not None:
         number = str(position.line)
         # A tab before the column stays one under it, so that the caret stands right whatever the terminal's tab stops.
-        blank = "".join("\t" if character == "\t" else " " for character in position.source[: position.column - 1])
+        # Columns count bytes, the caret counts characters.
+        before = position.source.encode(errors="surrogatepass")[: position.column - 1].decode(errors="ignore")
+        blank = "".join("\t" if character == "\t" else " " for character in before)
         lines += [f"    {number} | {position.source}", f"    {' ' * len(number)} | {blank}^"]
     return lines
 
