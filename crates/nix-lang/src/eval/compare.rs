@@ -27,6 +27,7 @@ impl Evaluator {
                 }
                 for (s, t) in x.slots().iter().zip(y.slots()) {
                     if s.get() == t.get() {
+                        self.force_slot(s, EnvRef::NULL)?;
                         continue;
                     }
                     let (u, v) = (self.force_slot(s, EnvRef::NULL)?, self.force_slot(t, EnvRef::NULL)?);
@@ -56,6 +57,11 @@ impl Evaluator {
                     return Ok(false);
                 }
                 for i in 0..x.shape().len() as u32 {
+                    // The same variable on both sides is equal to itself, even if it is a function.
+                    if variable(x, i).is_some_and(|slot| variable(y, i) == Some(slot)) {
+                        self.force_attr(x, i)?;
+                        continue;
+                    }
                     let (u, v) = (self.lazy_attr(x, i), self.lazy_attr(y, i));
                     if u != v && !self.equal(u, v, pos)? {
                         return Ok(false);
@@ -198,6 +204,16 @@ fn as_number(v: Val) -> Option<f64> {
     match v.kind() {
         Kind::Int(n) => Some(n as f64),
         Kind::Float(x) => Some(x),
+        _ => None,
+    }
+}
+
+/// The slot of the variable that an attribute, not looked at before, just names.
+fn variable(set: Flat, i: u32) -> Option<*const Cell<Val>> {
+    let expr = set.slot(i).get().as_deferred()?;
+    // SAFETY: a deferred word points to a tree in the arena, which lives as long as the evaluator.
+    match unsafe { &*expr } {
+        Expr::Local { level, index, .. } => Some(std::ptr::from_ref(set.slot_env().up(u32::from(*level)).slot(*index))),
         _ => None,
     }
 }
