@@ -31,6 +31,7 @@ from nivalis.build.options import DerivationOptions
 from nivalis.build.outputs import Produced, check_output_conditions, inspect_outputs
 from nivalis.build.process import Ended, run_process
 from nivalis.build.settings import BuildSettings
+from nivalis.build.syscalls import make_filter
 from nivalis.build.users import BuildUser, can_reach, take_user
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.derivation import Derivation
@@ -248,21 +249,25 @@ class Job:
         words = view.arguments()
         if len(words) > _MOST_ARGUMENTS:
             raise SandboxError(f"too many inputs for the sandbox: {len(view.inputs)}", where=self._drv_path)
-        # By a file, since no command line is long enough for the inputs of a large build.
-        descriptor = os.memfd_create("bwrap-arguments")
-        try:
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(b"".join(os.fsencode(word) + b"\0" for word in words))
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            argv = [self._program, "--args", str(descriptor), "--", *command]
+        with ExitStack() as stack:
+            filter_file = stack.enter_context(_file_of(make_filter()))
+            info = os.pipe()
+            words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), *words]
+            # By a file, since no command line is long enough for the inputs of a large build.
+            arguments = stack.enter_context(_file_of(b"".join(os.fsencode(word) + b"\0" for word in words)))
+            argv = [self._program, "--args", str(arguments), "--", *command]
             if self._derivation.platform == "i686-linux" and self._settings.system == "x86_64-linux":
                 argv = ["setarch", "i686", "--", *argv]
-            return self._run(argv, {"PATH": os.defpath}, "/", user, [descriptor])
-        finally:
-            os.close(descriptor)
+            return self._run(argv, {"PATH": os.defpath}, "/", user, [arguments, filter_file], info)
 
     def _run(
-        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, user: BuildUser | None, pass_fds: Sequence[int] = ()
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        user: BuildUser | None,
+        pass_fds: Sequence[int] = (),
+        info: tuple[int, int] | None = None,
     ) -> tuple[Ended, tuple[str, ...]]:
         settings = self._settings
         place = log_place(self._store.layout, self._drv_path) if settings.keep_log else None
@@ -283,6 +288,7 @@ class Job:
                     user=None if user is None else (user.uid, user.gid),
                     kills_user=self._program is None,
                     pass_fds=pass_fds,
+                    info=info,
                     timeout=settings.timeout,
                     max_silent_time=settings.max_silent_time,
                     max_log_size=settings.max_build_log_size,
@@ -359,6 +365,19 @@ class Job:
             if len(differences) > 20:
                 listed += f"\n  and {len(differences) - 20} more"
             raise NotDeterministicError(message + listed, hint=None if self._settings.keep_failed else "`--keep-failed` keeps the second output")
+
+
+@contextmanager
+def _file_of(data: bytes) -> Iterator[int]:
+    """A file without a name that holds `data`, to be read from its beginning."""
+    descriptor = os.memfd_create("nivalis")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def find_differences(one: str, other: str, name: str = ".") -> list[str]:

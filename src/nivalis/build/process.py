@@ -7,6 +7,7 @@ process group; those that leave it are found by their build user, if there is on
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ import subprocess
 import time
 import tty
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,16 +47,21 @@ def run_process(
     user: tuple[int, int] | None = None,
     kills_user: bool = False,
     pass_fds: Sequence[int] = (),
+    info: tuple[int, int] | None = None,
     timeout: int = 0,
     max_silent_time: int = 0,
     max_log_size: int = 0,
 ) -> Ended:
     """Run a program to its end.  `on_output` takes what it writes, and says how many bytes that makes by now.
 
-    With `kills_user` all processes of `user` are ended with it, wherever they are.  Raises OSError.
+    With `kills_user` all processes of `user` are ended with it, wherever they are.  `info` is a pipe to whose second end bubblewrap
+    writes its `--info-fd`; both ends are closed here.  Raises OSError.
     """
-    master, slave = os.openpty()
-    try:
+    with ExitStack() as stack:
+        if info is not None:
+            stack.callback(os.close, info[0])
+        master, slave = os.openpty()
+        stack.callback(os.close, master)
         try:
             tty.setraw(slave)
             if user is not None:
@@ -67,7 +73,7 @@ def run_process(
                 stderr=slave,
                 env=env,
                 cwd=cwd,
-                pass_fds=pass_fds,
+                pass_fds=[*pass_fds, *(() if info is None else info[1:])],
                 start_new_session=True,
                 umask=0o022,
                 user=None if user is None else user[0],
@@ -76,14 +82,26 @@ def run_process(
             )
         finally:
             os.close(slave)
+            if info is not None:
+                os.close(info[1])
+        first = None
         try:
+            first = None if info is None else _open_first(info[0])
             reason = _watch(process, master, on_output, is_stopped, timeout, max_silent_time, max_log_size)
         finally:
-            _kill(process, user, kills_user)
+            _kill(process, first, user, kills_user)
         _drain(master, on_output, patience=0 if reason == "exited" else _GRACE)
         return Ended(process.wait(), reason)
-    finally:
-        os.close(master)
+
+
+def _open_first(info: int) -> int | None:
+    """A descriptor of the first process of the namespace; None if there is none, or none any more."""
+    with open(info, "rb", closefd=False) as stream:
+        text = stream.read()
+    try:
+        return os.pidfd_open(int(json.loads(text)["child-pid"]))
+    except (ValueError, KeyError, ProcessLookupError):
+        return None
 
 
 def _read(master: int) -> bytes:
@@ -134,7 +152,15 @@ def _watch(
         os.close(end)
 
 
-def _kill(process: subprocess.Popen[bytes], user: tuple[int, int] | None, kills_user: bool) -> None:
+def _kill(process: subprocess.Popen[bytes], first: int | None, user: tuple[int, int] | None, kills_user: bool) -> None:
+    if first is not None:
+        # Bubblewrap ends when the builder does, and the namespace a little later, when this process has: then all in it are gone.
+        with suppress(OSError):
+            signal.pidfd_send_signal(first, signal.SIGKILL)
+        poller = select.poll()
+        poller.register(first, select.POLLIN)
+        poller.poll()
+        os.close(first)
     if process.poll() is None:
         process.kill()
     with suppress(OSError):

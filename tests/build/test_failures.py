@@ -1,0 +1,261 @@
+"""Builds that fail: each with its error, and with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nivalis.build.errors import BuildError
+from nivalis.build.events import BuildFailed, BuildStarted
+from nivalis.build.log import LogMissingError, read_log
+from nivalis.errors import InvalidPathError, NivalisError
+from nivalis.store.metadata import remove_tree
+
+FIXED = 'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; '
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('sh "fails" "echo one; echo two >&2; exit 3"', "build-failed", ["exit code 3", "> one", "> two", "nivalis log"]),
+        ('sh "killed" "kill -9 $$"', "build-failed", ["137", "signal 9"]),
+        ('sh "nothing" "true"', "output-missing", ["`out`", "$out"]),
+        ('shWith "one" { outputs = [ "out" "dev" ]; } "echo > $out"', "output-missing", ["`dev`"]),
+        (f'shWith "hash" {{ {FIXED} }} "echo x > $out"', "hash-mismatch", ["sha256-AAAA", "sha256-c8s4WKaHqElMozIwUwFigvPa051Cz2LKTnndoqrH2aw="]),
+        (f'shWith "flat" {{ {FIXED} }} "mkdir $out"', "output-invalid", ["recursive"]),
+        (f'shWith "runs" {{ {FIXED} }} "echo x > $out; chmod +x $out"', "output-invalid", ["recursive"]),
+        ('shWith "cycle" { outputs = [ "out" "dev" ]; } "echo $dev > $out; echo $out > $dev"', "output-cycle", ["-cycle-dev"]),
+        ('sh "pipe" "mkfifo $out"', "output-invalid", ["neither regular"]),
+        ('sh "deep-pipe" "mkdir -p $out/a; mkfifo $out/a/p"', "output-invalid", ["/a/p"]),
+        ('shWith "self" { allowedReferences = [ ]; } "echo $out > $out"', "output-reference", ["-self"]),
+        ('shWith "no" { disallowedReferences = [ (sh "x" "echo > $out") ]; } "echo ${sh "x" "echo > $out"} > $out"', "output-reference", ["-x"]),
+        (
+            'shWith "deep" { allowedRequisites = [ ]; } "echo ${sh "x" "echo ${sh "y" "echo > $out"} > $out"} > $out"',
+            "output-reference",
+            ["-x", "-y"],
+        ),
+        ('shWith "names" { allowedReferences = [ "nonsense" ]; } "echo > $out"', "output-invalid", ["nonsense"]),
+        (
+            'shWith "large" { __structuredAttrs = true; outputChecks.out.maxSize = 10; } "'
+            "o=$(grep -o '/nix/store/[a-z0-9]*-large' .attrs.json); echo 12345678901 > $o\"",
+            "output-size",
+            ["10 are allowed"],
+        ),
+        ('derivation { name = "sys"; system = "sparc-linux"; builder = "/bin/sh"; }', "cannot-build", ["sparc-linux"]),
+        ('shWith "kvm" { requiredSystemFeatures = [ "moon" ]; } "echo > $out"', "cannot-build", ["moon"]),
+        ('derivation { name = "b"; system = "builtin"; builder = "builtin:nonsense"; }', "cannot-build", ["fetchurl"]),
+        ('derivation { name = "gone"; system = "x86_64-linux"; builder = "/no/such"; }', "build-failed", ["/no/such"]),
+        ('shWith "odd" { exportReferencesGraph = [ "x" ]; } "echo > $out"', "cannot-build", ["odd number"]),
+        ('shWith "escape" { exportReferencesGraph = [ "../x" (sh "x" "echo > $out") ]; } "echo > $out"', "cannot-build", ["../x"]),
+    ],
+)
+def test_error(text: str, code: str, words: list[str], workshop: Any) -> None:
+    error = workshop.fail(text)
+    assert error.code == code
+    shown = str(error)
+    for word in words:
+        assert word in shown
+
+
+def test_timeout(workshop: Any) -> None:
+    started = time.monotonic()
+    error = workshop.fail('sh "slow" "while true; do echo x; sleep 0.1; done"', timeout="1")
+    assert (error.code, time.monotonic() - started < 10) == ("build-timed-out", True)
+
+
+def test_silence(workshop: Any) -> None:
+    error = workshop.fail('sh "silent" "echo x; sleep 1000"', max_silent_time="1")
+    assert error.code == "build-silent"
+
+
+def test_too_much_to_say(workshop: Any) -> None:
+    error = workshop.fail('sh "chatty" "while true; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"', max_build_log_size="100000")
+    assert error.code == "build-log-too-long"
+
+
+def _processes(mark: str) -> list[str]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                words = Path(f"/proc/{entry}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if mark.encode() in words:
+                found.append(entry)
+    return found
+
+
+def test_a_builder_that_forks_for_ever_ends_with_all_its_children(workshop: Any) -> None:
+    # Each child leaves its session, and starts the next.
+    script = "f() { n=$1; [ $n -lt 40 ] || sleep 98765; (setsid sh -c 'sleep 98765' &) ; sleep 0.02; f $((n + 1)); }; f 0"
+    error = workshop.fail(f'sh "forks" "{script}"', timeout="2")
+    assert error.code == "build-timed-out"
+    assert _processes("98765") == []
+
+
+def test_a_process_that_outlives_its_builder_ends_with_it(workshop: Any) -> None:
+    place = workshop.build('sh "leaves" "echo x > $out; (setsid sh -c \'exec 3>> $out; sleep 87654; echo late >&3\' &) ; sleep 0.1"')
+    assert Path(place).read_text() == "x\n"
+    assert _processes("87654") == []
+
+
+def test_nothing_but_its_own_places_can_be_written(workshop: Any, tmp_path: Path) -> None:
+    place = workshop.build(
+        """let x = sh "x" "echo x > $out"; in sh "writes" "
+          touch /x /bin/x /etc/x /proc/x || true; echo y > ${x} || true; rm -rf ${x} || true; mv ${x} /nix/store/y || true
+          echo y > /etc/passwd || true; touch /tmp/fine; cat ${x} > $out; ls -d /home /root /usr /work ${toString tmp} >> $out || true
+        " """.replace("${toString tmp}", str(tmp_path))
+    )
+    assert Path(place).read_text() == "x\n"
+
+
+def test_no_network(workshop: Any) -> None:
+    place = workshop.build(
+        """sh "net" "
+          ip link | grep -c UP > $out
+          nc -w 1 192.0.2.1 9 2>> $out || nc -w 1 127.0.0.1 9 || echo refused >> $out
+        " """
+    )
+    text = Path(place).read_text()
+    assert text.startswith("1\n") and "unreachable" in text and text.endswith("refused\n")
+
+
+def test_metadata_of_outputs(workshop: Any) -> None:
+    script = "mkdir $out; cd $out; echo x > s; chmod 6755 s || chmod 0 s; echo x > t; chmod 777 t"
+    place = workshop.build(f'sh "modes" "{script}"')
+    found = [os.stat(f"{place}/{name}") for name in "st"]
+    assert [(oct(status.st_mode & 0o7777), status.st_mtime) for status in found] == [("0o444", 1.0), ("0o555", 1.0)]
+    assert (os.stat(place).st_mode & 0o7777, os.stat(place).st_uid) == (0o555, os.geteuid())
+
+
+def test_dependency_failures(workshop: Any) -> None:
+    text = """let bad = sh "bad" "exit 1"; good = sh "good" "sleep 0.2; echo > $out"; other = sh "other" "echo ${good} > $out";
+        in sh "top" "echo ${bad} ${other} > $out" """
+    drv_path = workshop.instantiate(text)
+    result = workshop.realise(drv_path, keep_going="true")
+    codes = [error.code for error in result.failures.values()]
+    assert codes == ["build-failed", "dependency-failed"]
+    assert (result.exit_status, result.paths) == (100, [])
+    started = [event.derivation.rpartition("-")[2] for event in workshop.events if isinstance(event, BuildStarted)]
+    assert sorted(started) == ["bad.drv", "good.drv", "other.drv"]
+    assert [event.code for event in workshop.events if isinstance(event, BuildFailed)] == ["build-failed"]
+
+
+def test_without_keep_going_the_rest_is_given_up(workshop: Any) -> None:
+    text = 'let bad = sh "bad" "sleep 0.5; exit 1"; slow = sh "slow" "sleep 1000"; in sh "top" "echo ${bad} ${slow} > $out"'
+    started = time.monotonic()
+    error = workshop.fail(text, max_jobs="2")
+    assert (error.code, time.monotonic() - started < 20) == ("build-failed", True)
+
+
+def test_parallel_builds(workshop: Any) -> None:
+    text = """sh "top" "echo ${toString (map (n: sh "n${toString n}" "sleep 1; echo > $out") [ 1 2 3 4 ])} > $out" """
+    started = time.monotonic()
+    workshop.build(text, max_jobs="4")
+    assert time.monotonic() - started < 3.9
+
+
+def test_no_jobs(workshop: Any) -> None:
+    with pytest.raises(BuildError, match="max-jobs"):
+        workshop.build('sh "x" "echo > $out"', max_jobs="0")
+
+
+def test_check_finds_what_differs(workshop: Any) -> None:
+    text = 'sh "random" "mkdir $out; cat /proc/sys/kernel/random/uuid > $out/id; echo same > $out/same; ln -s $(cat $out/id) $out/l"'
+    drv_path = workshop.instantiate(text)
+    first = workshop.realise(drv_path).paths
+    result = workshop.realise(drv_path, mode="check")
+    error = next(iter(result.failures.values()))
+    assert (error.code, result.exit_status) == ("not-deterministic", 104)
+    assert "./id: from byte" in str(error) and "./l: symlink" in str(error) and "same" not in str(error)
+    assert workshop.store.valid_among(first) == set(first)
+    kept = workshop.realise(drv_path, mode="check", keep_failed="true").failures
+    place = f"{workshop.store.real_path(first[0])}.check"
+    assert place in str(next(iter(kept.values()))) and os.path.isdir(place)
+    for name in os.listdir(workshop.environment["TMPDIR"]):
+        remove_tree(f"{workshop.environment['TMPDIR']}/{name}")
+
+
+def test_check_accepts_what_is_the_same(workshop: Any) -> None:
+    drv_path = workshop.instantiate('sh "same" "mkdir $out; echo $out > $out/x"')
+    workshop.realise(drv_path)
+    result = workshop.realise(drv_path, mode="check")
+    assert result.failures == {}
+    assert sum(isinstance(event, BuildStarted) for event in workshop.events) == 2
+
+
+def test_check_of_what_is_not_built(workshop: Any) -> None:
+    drv_path = workshop.instantiate('sh "none" "echo > $out"')
+    with pytest.raises(InvalidPathError, match="checking"):
+        workshop.realise(drv_path, mode="check")
+
+
+def test_a_failed_build_folder_is_kept(workshop: Any) -> None:
+    error = workshop.fail('sh "kept" "echo x > file; exit 1"', keep_failed="true")
+    (name,) = os.listdir(workshop.environment["TMPDIR"])
+    place = Path(workshop.environment["TMPDIR"]) / name
+    assert str(place) in str(error) and (place / "file").read_text() == "x\n"
+    assert (place / "file").stat().st_uid == os.geteuid()
+    remove_tree(str(place))
+
+
+def test_a_symlink_in_place_of_the_build_folder_is_not_followed(workshop: Any, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    os.symlink(victim, f"{workshop.environment['TMPDIR']}/nix-build-attack.drv-0")
+    workshop.build(f'sh "attack" "rm -rf /build/*; ln -s {victim} /build/l; ln -s / /build/r; echo > $out"')
+    assert [entry.name for entry in victim.iterdir()] == ["file"]
+    os.unlink(f"{workshop.environment['TMPDIR']}/nix-build-attack.drv-0")
+
+
+def test_garbage_in_the_place_of_an_output_is_replaced(workshop: Any) -> None:
+    drv_path = workshop.instantiate('sh "garbage" "echo x > $out"')
+    place = workshop.store.real_path(workshop.store.read_derivation(drv_path).outputs["out"].path)
+    os.makedirs(f"{place}/deep")
+    os.chmod(place, 0o555)
+    os.makedirs(f"{workshop.store.real_path(drv_path)}.chroot/store/x")
+    workshop.realise(drv_path).check()
+    assert Path(place).read_text() == "x\n"
+
+
+def test_a_missing_input(workshop: Any) -> None:
+    drv_path = workshop.instantiate('shWith "input" { src = builtins.toFile "x" "x"; } "echo $src > $out"')
+    source = next(iter(workshop.store.read_derivation(drv_path).input_srcs))
+    workshop.store.database.invalidate([drv_path])
+    with pytest.raises(InvalidPathError, match="derivation is not valid"):
+        workshop.realise(drv_path)
+    with pytest.raises(InvalidPathError, match="nothing says how to make it"):
+        workshop.realise(source.replace("-x", "-y"))
+
+
+def test_without_the_sandbox_a_moved_store_is_refused(workshop: Any) -> None:
+    error = workshop.fail('sh "bare" "echo > $out"', sandbox="false")
+    assert error.code == "sandbox-unavailable" and "another root" in str(error)
+
+
+def test_the_error_of_a_missing_sandbox_says_what_its_absence_costs(workshop: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(NivalisError) as caught:
+        workshop.build('sh "x" "echo > $out"')
+    assert caught.value.code == "sandbox-unavailable"
+    assert "No permissions" in str(caught.value) and "sandbox false" in str(caught.value) and "whole machine" in str(caught.value)
+
+
+def test_logs(workshop: Any) -> None:
+    drv_path = workshop.instantiate('sh "talks" "printf \'a\\nb\\rc\\nd\'; echo > $out"')
+    with pytest.raises(LogMissingError):
+        read_log(workshop.store.layout, drv_path)
+    workshop.realise(drv_path).check()
+    assert read_log(workshop.store.layout, drv_path) == b"a\nb\rc\nd"
+    place = workshop.store.layout.log_dir / "drvs" / drv_path[11:13] / f"{drv_path[13:]}.bz2"
+    assert subprocess.run(["bzip2", "-dc", place], capture_output=True, check=True).stdout == b"a\nb\rc\nd"

@@ -1,0 +1,138 @@
+"""The same derivations, built by this program and by CppNix: the same outputs, references and registrations."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build_prelude import PRELUDE
+from nivalis.store import Store
+from oracle import Result
+
+CASES = {
+    "environment": """
+        shWith "environment" { b = "two\\nlines"; passAsFile = [ "long" ]; long = "text"; }
+          "env | sort > $out; cat $longPath >> $out"
+    """,
+    "view": """
+        sh "view" "
+          exec > $out; ls / /bin /build /etc /nix/store; pwd
+          cat /etc/passwd /etc/group /etc/hosts; id; hostname; umask
+        "
+    """,
+    "kinds": """
+        sh "kinds" "
+          mkdir -p $out/a/b; echo x > $out/a/x; chmod 755 $out/a/x; chmod 4755 $out/a/x || chmod 2755 $out/a || touch -d 2001-01-01 $out/old
+          ln -s a/x $out/link; ln $out/a/x $out/hard; echo $out > $out/self; chmod 7 $out/self
+        "
+    """,
+    "outputs": """
+        shWith "outputs" { outputs = [ "out" "dev" "doc" ]; } "echo d > $doc; echo $doc > $dev; echo $dev $doc > $out"
+    """,
+    "graph": """
+        sh "top" "cat ${sh "one" "echo ${sh "two" "echo two > $out"} > $out"} > $out; echo ${sh "three" "mkdir $out"} >> $out"
+    """,
+    "links": """
+        let link = sh "link" "ln -s ${sh "target" "echo x > $out"} $out"; in sh "links" "echo ${link} > $out; cat ${link} >> $out"
+    """,
+    "fixed": """
+        shWith "fixed" { outputHash = builtins.hashString "sha256" "x\\n"; outputHashAlgo = "sha256"; outputHashMode = "flat"; }
+          "echo x > $out"
+    """,
+    "fixed-tree": """
+        shWith "tree" { outputHash = "sha1-kGtAwtXw3CHkU2iiq1vd/rqmSus="; outputHashMode = "recursive"; }
+          "mkdir $out; echo x > $out/x"
+    """,
+    "placeholder": """
+        shWith "holder" { p = builtins.placeholder "out"; passAsFile = [ "q" ]; q = "q=${builtins.placeholder "out"}"; }
+          "(echo $p; cat $qPath) > $out"
+    """,
+    "references-graph": """
+        shWith "export" { exportReferencesGraph = [ "g" (sh "a" "echo ${sh "b" "echo b > $out"} > $out") ]; }
+          "cat g > $out"
+    """,
+    # CppNix 2.8 names the files of attributes by their places outside of the sandbox, which later versions do not.
+    "structured": """
+        shWith "structured" {
+          __structuredAttrs = true; outputs = [ "out" "lib" ];
+          n = 1; f = 1.5; t = true; no = false; nothing = null; s = "it's \\"ü\\"";
+          list = [ 1 "two" true ]; nested = { a = [ { b = 1; } ]; }; flat = { k = "v"; "odd key" = 2; }; "not-a-name" = "x";
+          exportReferencesGraph.closure = [ (sh "a" "echo ${sh "b" "echo b > $out"} > $out") ];
+        } "
+          out=$(grep -o '/nix/store/[a-z0-9]*-structured\\"' .attrs.json | tr -d '\\"' | sort -u)
+          lib=$(grep -o '/nix/store/[a-z0-9]*-structured-lib' .attrs.json | sort -u)
+          echo > $lib; mkdir $out; cp .attrs.json .attrs.sh $out; env | grep -v NIX_ATTRS | sort > $out/env
+        "
+    """,
+    "references": """
+        shWith "refs" { allowedReferences = [ "out" ]; disallowedRequisites = [ (sh "no" "echo > $out") ]; } "echo $out > $out"
+    """,
+    "impure": """
+        shWith "impure" {
+          impureEnvVars = [ "NO_SUCH_VARIABLE" ]; outputHash = builtins.hashString "sha256" "[]\\n"; outputHashAlgo = "sha256";
+        } "echo [$NO_SUCH_VARIABLE] > $out"
+    """,
+    "terminal": """sh "terminal" "[ -t 1 ] && [ -t 2 ] && ! [ -t 0 ] && echo yes > $out" """,
+}
+
+
+def _rows(root: Path) -> dict[str, Any]:
+    """All that a database says, but for times."""
+    with sqlite3.connect(root / "nix/var/nix/db/db.sqlite") as db:
+        paths = db.execute("select path, hash, deriver, narSize, ultimate, sigs, ca from ValidPaths").fetchall()
+        references = db.execute(
+            "select a.path, b.path from Refs join ValidPaths a on a.id = referrer join ValidPaths b on b.id = reference"
+        ).fetchall()
+    return {"paths": sorted(paths, key=str), "references": sorted(references)}
+
+
+def _nar_text(root: Path) -> dict[str, bytes]:
+    found = {}
+    for place in sorted((root / "nix/store").rglob("*")):
+        if place.is_file() and not place.is_symlink() and ".links" not in str(place):
+            found[str(place.relative_to(root))] = place.read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_build_the_same(name: str, workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    ours, theirs = tmp_path / "root", tmp_path / "theirs"
+    drv_path = workshop.instantiate(CASES[name])
+    workshop.realise(drv_path).check()
+    (tmp_path / "t.nix").write_text(PRELUDE + CASES[name])
+    answer = cpp_build(theirs, "nix-build", str(tmp_path / "t.nix"), "--no-out-link")
+    assert answer.status == 0, answer.stderr
+    # CppNix registers the outputs of the derivation; nix-build itself asks for `out` only, which is enough to build all.
+    assert _nar_text(ours) == _nar_text(theirs)
+    assert _rows(ours) == _rows(theirs)
+
+
+def test_cppnix_accepts_what_was_built_here(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    paths = workshop.build_all(CASES["graph"])
+    root = tmp_path / "root"
+    assert cpp_build(root, "nix-store", "--verify", "--check-contents").status == 0
+    assert cpp_build(root, "nix-store", "--realise", *paths).stdout.split() == paths
+    assert "two" in cpp_build(root, "nix-store", "--query", "--tree", paths[0]).stdout
+    # The same derivation again is no work for it.
+    log = cpp_build(root, "nix-store", "--realise", workshop.instantiate(CASES["graph"]))
+    assert "building" not in log.stderr and log.stdout.split() == paths
+
+
+def test_cppnix_shows_our_log(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    text = 'sh "talk" "echo to whom it may concern; echo > $out"'
+    workshop.build(text)
+    assert cpp_build(tmp_path / "root", "nix-store", "--read-log", workshop.instantiate(text)).stdout == "to whom it may concern\n"
+
+
+def test_what_cppnix_built_is_not_built_again(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    drv_path = workshop.instantiate(CASES["outputs"])
+    assert cpp_build(tmp_path / "root", "nix-store", "--realise", drv_path).status == 0
+    store: Store = workshop.store
+    assert len(workshop.realise(drv_path).paths) == 3
+    assert workshop.events == []
+    assert workshop.realise(drv_path, mode="check").failures == {}
+    assert store.path_info(workshop.realise(drv_path).paths[0]).deriver == drv_path

@@ -1,0 +1,191 @@
+"""Several at work on one store: two of ours, one of ours and CppNix, one that is killed and the next one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nivalis.build.settings import find_static_shell
+from nivalis.store import Store
+from oracle import Oracle, Result
+
+# Realises derivations in a process of its own.
+PROGRAM = """
+import os, sys
+from nivalis.build import BuildSettings, realise
+from nivalis.store import Store, StoreLayout
+with Store.open(StoreLayout.under(sys.argv[1])) as store:
+    result = realise(store, sys.argv[2:], BuildSettings.make("x86_64-linux", dict(os.environ), {"max-jobs": "2"}))
+    result.check()
+    print(*result.paths, sep="\\n")
+"""
+# Every build leaves its mark outside of the sandbox by the log alone, so the output holds what tells builds apart.
+GRAPH = """
+let layer = deps: n: sh "n${toString n}" "cat /proc/sys/kernel/random/uuid > $out; echo ${toString deps} >> $out; sleep 0.0${toString n}";
+    one = map (layer []) [ 1 2 3 4 ]; two = map (layer one) [ 5 6 7 ];
+in sh "top" "echo ${toString two} > $out"
+"""
+
+
+def _start(root: Path, environment: dict[str, str], *drv_paths: str) -> subprocess.Popen[str]:
+    env = {**os.environ, **environment}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(root), *drv_paths], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _verify(oracle_run: Callable[..., Result], root: Path) -> None:
+    answer = oracle_run(root, "nix-store", "--verify", "--check-contents")
+    assert (answer.status, "error" in answer.stderr, "warning" in answer.stderr) == (0, False, False), answer.stderr
+
+
+def test_two_processes_build_each_path_once(workshop: Any, tmp_path: Path) -> None:
+    drv_path = workshop.instantiate(GRAPH)
+    processes = [_start(tmp_path / "root", workshop.environment, drv_path) for _ in range(3)]
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], answers
+    assert len({out for out, _ in answers}) == 1
+    # Whoever came second has the first one's output: an output built twice would have another hash than the registered one.
+    _check_hashes(workshop.store)
+
+
+def _check_hashes(store: Store) -> None:
+    from nivalis import _native
+
+    for path, info in store.database.infos(store.database.all_valid()).items():
+        assert _native.hash_nar(store.real_path(path))[0] == info.nar_hash, path
+
+
+def test_together_with_cppnix(workshop: Any, tmp_path: Path, oracle: Oracle, cpp_build: Callable[..., Result]) -> None:
+    drv_path = workshop.instantiate(GRAPH)
+    root = tmp_path / "root"
+    with ThreadPoolExecutor(2) as pool:
+        theirs = [pool.submit(cpp_build, root, "nix-store", "--realise", drv_path, "-j2") for _ in range(2)]
+        ours = [_start(root, workshop.environment, drv_path) for _ in range(2)]
+        mine = [process.communicate(timeout=60)[0].split() for process in ours]
+        results = [future.result() for future in theirs]
+    assert [result.status for result in results] == [0, 0], [result.stderr for result in results]
+    assert {tuple(result.stdout.split()) for result in results} == {tuple(paths) for paths in mine}
+    _verify(cpp_build, root)
+
+
+def test_killed_at_random_points(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    root = tmp_path / "root"
+    drv_path = workshop.instantiate(GRAPH)
+    chance = random.Random(3)
+    for _ in range(8):
+        process = _start(root, workshop.environment, drv_path)
+        time.sleep(chance.uniform(0.15, 0.6))
+        process.kill()
+        process.communicate()
+        _verify(cpp_build, root)
+    process = _start(root, workshop.environment, drv_path)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert workshop.store.is_valid(out.strip())
+    _check_hashes(workshop.store)
+    assert _leftovers(workshop.store) == set()
+    _clear(workshop.environment["TMPDIR"])
+
+
+def _leftovers(store: Store) -> set[str]:
+    names = {f"{store.store_dir}/{name}" for name in os.listdir(store.layout.real_store_dir) if name != ".links" and not name.endswith(".lock")}
+    return names - set(store.database.all_valid())
+
+
+def _clear(folder: str) -> None:
+    from nivalis.store.metadata import remove_tree
+
+    for name in os.listdir(folder):
+        remove_tree(f"{folder}/{name}")
+
+
+def test_builders_end_with_the_process(workshop: Any, tmp_path: Path) -> None:
+    process = _start(tmp_path / "root", workshop.environment, workshop.instantiate('sh "long" "sleep 76543"'))
+    _await(lambda: bool(_sleeping("76543")))
+    process.kill()
+    process.communicate()
+    _await(lambda: not _sleeping("76543"))
+    _clear(workshop.environment["TMPDIR"])
+
+
+def test_ctrl_c_ends_builders(workshop: Any, tmp_path: Path) -> None:
+    process = _start(tmp_path / "root", workshop.environment, workshop.instantiate('sh "long" "sleep 65432"'))
+    _await(lambda: bool(_sleeping("65432")))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in err
+    assert not _sleeping("65432")
+    assert _leftovers(workshop.store) == set()
+
+
+def _sleeping(mark: str) -> bool:
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[:2] == [b"sleep", mark.encode()]:
+                    return True
+            except OSError:
+                continue
+    return False
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_ordinary_user_builds_in_a_store_of_their_own(shell: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("every other test is this one")
+    import shutil
+    import tempfile
+
+    # Where the user may go; this checkout and its Python may be in root's home, so the package is copied, and the parent starts Python.
+    home = Path(tempfile.mkdtemp(prefix="nivalis-user-"))
+    try:
+        os.chown(home, 65534, 65534)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = _as_user(home)
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert (home / "store/nix/store").stat().st_uid == 65534
+        assert [path.read_text() for path in (home / "store/nix/store").glob("*-top")] == ["one\n"]
+        assert find_static_shell() == shell
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _as_user(home: Path) -> int:
+    from build_prelude import PRELUDE
+    from nivalis.build import BuildSettings, realise
+    from nivalis.lang import EvalSettings, Evaluator
+    from nivalis.store import StoreLayout
+
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    text = 'sh "top" "cat ${sh "one" "[ $(id -u) = 1000 ]; echo one > $out"} > $out; rm -rf /build/*"'
+    with Store.open(StoreLayout.under(home / "store")) as store:
+        with Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
+            value: Any = evaluator.eval(PRELUDE + text)
+            drv_path = str(value["drvPath"].to_python())
+            evaluator.flush()
+        realise(store, [drv_path], BuildSettings.make("x86_64-linux", {"TMPDIR": str(home)})).check()
+    return 0
