@@ -182,7 +182,7 @@ impl Evaluator {
             max_memory: max_memory.unwrap_or_else(nix_lang::arena::memory_to_use),
         };
         let recording = Recording::new(record);
-        let world = FileWorld::new(HostSettings { host, store_dir, real_store_dir, environment: env }, recording.clone(), raised.clone());
+        let world = FileWorld::new(HostSettings { host, store_dir, real_store_dir, environment: env, pure }, recording.clone(), raised.clone());
         let kernel = Kernel::new(Box::new(world), settings);
         let interrupt = kernel.interrupt_flag();
         Ok(Evaluator { kernel: Mutex::new(Some(kernel)), interrupt, raised, recording, pins: AtomicUsize::new(0) })

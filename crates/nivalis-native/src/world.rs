@@ -26,6 +26,8 @@ pub(crate) struct HostSettings {
     pub store_dir: String,
     pub real_store_dir: PathBuf,
     pub environment: HashMap<Vec<u8>, Vec<u8>>,
+    /// Only the store may be read.
+    pub pure: bool,
 }
 
 /// Something to be in the store whose path is known.
@@ -85,6 +87,10 @@ impl FileWorld {
     /// Where a path really is. A path of the store must be there before it is read, and its content needs no recording.
     fn place(&mut self, path: &[u8]) -> WorldResult<(PathBuf, bool)> {
         let Some(rest) = path.strip_prefix(self.store_prefix.as_slice()) else {
+            if self.settings.pure {
+                let message = format!("access to absolute path '{}' is forbidden in pure evaluation mode", shown(path));
+                return Err(WorldError { hint: Some("`--impure` allows it".into()), ..WorldError::new(Code::Forbidden, message) });
+            }
             return Ok((as_path(path).to_owned(), false));
         };
         let base_len = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
@@ -318,7 +324,11 @@ impl World for FileWorld {
     }
 
     fn exists(&mut self, path: &[u8]) -> WorldResult<bool> {
-        let (real, stored) = self.place(path)?;
+        let (real, stored) = match self.place(path) {
+            // What may not be looked at is not there.
+            Err(e) if e.code == Code::Forbidden => return Ok(false),
+            place => place?,
+        };
         let found = fs::metadata(&real).is_ok();
         if !stored {
             self.recording.saw('e', path, || Seen::Exists(found));
