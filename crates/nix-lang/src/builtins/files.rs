@@ -67,6 +67,8 @@ fn path_exists(ev: &mut Ev, args: Args, pos: At) -> Res {
             Ok(Val::bool(kind == Some(FileType::Directory)))
         }
         Ok(kind) => Ok(Val::bool(kind.is_some())),
+        // What may not be looked at is not there.
+        Err(e) if e.code == Code::Forbidden => Ok(Val::FALSE),
         Err(e) => Err(ev.throw_world(e, pos)),
     }
 }
