@@ -216,6 +216,18 @@ class Database:
                 references[referrer].add(reference)
         return {row[0]: _info_of(row, references[row[0]]) for row in rows}
 
+    def references(self, paths: Collection[str]) -> dict[str, list[str]]:
+        """What each of `paths` refers to; those that are not valid, or refer to nothing, are left out."""
+        pairs = self._select(
+            "select a.path, b.path from ValidPaths a join Refs on a.id = referrer join ValidPaths b on b.id = reference"
+            " where a.path in (select value from json_each(?))",
+            (_json(paths),),
+        )
+        found: dict[str, list[str]] = {}
+        for referrer, reference in pairs:
+            found.setdefault(referrer, []).append(reference)
+        return found
+
     def referrers(self, path: str) -> set[str]:
         rows = self._select(
             "select path from Refs join ValidPaths on referrer = id where reference = (select id from ValidPaths where path = ?)", (path,)

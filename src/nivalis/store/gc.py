@@ -19,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -307,18 +308,25 @@ class _Remover:
         return self._max_freed is not None and self._collected.size > self._max_freed
 
     def _move_away(self, name: str) -> str | None:
-        """Rename to what is no store path, beside the old name: another folder would need the right to write the thing itself."""
-        self._count += 1
-        trash = f"{self._folder}/.trash-{os.getpid()}-{self._count}"
+        """Rename to what is no store path, beside the old name: another folder would need the right to write the thing itself.
+
+        What is not a folder is removed at once, in one step.
+        """
+        place = f"{self._folder}/{name}"
         try:
-            os.rename(f"{self._folder}/{name}", trash)
+            status = os.lstat(place)
+            if not stat.S_ISDIR(status.st_mode) and not name.endswith(".lock"):
+                os.unlink(place)
+                self._collected.size += status.st_size if status.st_nlink <= 2 else 0
+                return None
+            self._count += 1
+            trash = f"{self._folder}/.trash-{os.getpid()}-{self._count}"
+            # Garbage of an earlier process with this number may stand there.
+            remove_tree(trash)
+            os.rename(place, trash)
+            return trash
         except FileNotFoundError:
             return None
-        except OSError:
-            # Garbage of an earlier process with this number stands there.
-            remove_tree(trash)
-            os.rename(f"{self._folder}/{name}", trash)
-        return trash
 
     def _remove(self, path: str, trash: str | None) -> None:
         self._on_delete(path)

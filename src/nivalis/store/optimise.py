@@ -2,8 +2,8 @@
 
 Each distinct file has a link in `.links`, named by the SHA-256 of its NAR in base 32, so executable files and others never meet.
 Symlinks are linked too.  A file is replaced by one rename, so at every moment the path reads as before.  Killed in between it may leave a
-link under a temporary name in the store directory, which is garbage that a collector removes, and a folder that is writable; the
-next run, or anyone who asks for the folder's mode, sees no more than that.
+link under a temporary name in the store directory, which is garbage that a collector removes, and a folder that is writable, which the
+next run makes read-only again.
 
 A collector removes links that nothing else is linked to.  Such a removal may come between two steps here: then the link is made again.
 """
@@ -93,7 +93,8 @@ class _Optimiser:
     def _link_all(self, folder: str, files: list[tuple[str, os.stat_result]]) -> None:
         mode = stat.S_IMODE(os.stat(folder).st_mode)
         before = self._savings.files
-        opened = False
+        # Writable because an earlier run was killed while it was.
+        opened = bool(mode & stat.S_IWUSR)
         try:
             for file, status in files:
                 target = self._find_link(file, status)

@@ -50,8 +50,7 @@ class KeepPolicy:
 def sort_paths(store: Store, paths: Collection[str]) -> list[str]:
     """`paths` in an order in which each comes after those that it refers to.  Paths that are not valid count as leaves."""
     wanted = set(paths)
-    valid = store.valid_among(wanted)
-    return _post_order(wanted, {path: info.references for path, info in store.database.infos(valid).items()})
+    return _post_order(wanted, store.database.references(wanted))
 
 
 def outputs(store: Store, path: str) -> list[str]:
@@ -68,8 +67,8 @@ def outputs(store: Store, path: str) -> list[str]:
 
 def references(store: Store, paths: Collection[str]) -> list[str]:
     """What `paths` refer to directly.  Raises InvalidPathError."""
-    infos = store.database.infos(paths)
-    return sort_paths(store, set().union(*(info.references for info in infos.values())))
+    store.check_valid(paths)
+    return sort_paths(store, set().union(*store.database.references(paths).values()))
 
 
 def referrers(store: Store, paths: Iterable[str]) -> list[str]:
@@ -144,7 +143,7 @@ def binding(store: Store, path: str, name: str) -> str:
 
 def tree_lines(store: Store, path: str, seen: set[str]) -> Iterator[str]:
     """The tree of references below `path`, drawn; what is in `seen` already is only named.  Raises InvalidPathError."""
-    infos = store.database.infos(store.database.closure([path]))
+    below = store.database.references(store.database.closure([path]))
     # Depth is the user's data: no recursion.
     pending = [(path, "", "")]
     while pending:
@@ -154,8 +153,7 @@ def tree_lines(store: Store, path: str, seen: set[str]) -> Iterator[str]:
             continue
         seen.add(here)
         yield f"{first}{here}"
-        below = infos[here].references
-        children = _post_order(below, {child: infos[child].references for child in below})
+        children = _post_order(below.get(here, ()), below)
         last = len(children) - 1
         pending += reversed(
             [(child, tail + (_LAST if i == last else _BRANCH), tail + (_BLANK if i == last else _LINE)) for i, child in enumerate(children)]

@@ -115,8 +115,13 @@ class TempRoots:
 
         try:
             if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-                self._socket.connect(f"{self._state_dir}/gc-socket/socket")
+                # An address holds no more than 107 bytes, so it is made relative to the folder.
+                folder = os.open(f"{self._state_dir}/gc-socket", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+                    self._socket.connect(f"/proc/self/fd/{folder}/socket")
+                finally:
+                    os.close(folder)
             for start in range(0, len(paths), _LINES_AT_ONCE):
                 lines = paths[start : start + _LINES_AT_ONCE]
                 self._socket.sendall("".join(f"{path}\n" for path in lines).encode())

@@ -28,7 +28,8 @@ __all__ = ["Finding", "Repairer", "find_modified", "verify_store"]
 # Makes the content of a valid path right again; raises NivalisError or OSError if it cannot.
 Repairer = Callable[[str], object]
 
-_AT_ONCE = 512
+_AT_ONCE = 2048
+_PER_TASK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,17 @@ def find_modified(store: Store, paths: list[str], repairer: Repairer | None = No
             still_valid = store.valid_among(paths[start : start + _AT_ONCE])
             infos = store.database.infos([path for path in paths[start : start + _AT_ONCE] if path in still_valid])
             places = [store.real_path(path) for path in infos]
-            for info, found in zip(infos.values(), pool.map(_hash, places), strict=True):
+            # Handing over a single small file would cost more than hashing it.
+            slices = [places[i : i + _PER_TASK] for i in range(0, len(places), _PER_TASK)]
+            hashed = (found for answers in pool.map(_hash_all, slices) for found in answers)
+            for info, found in zip(infos.values(), hashed, strict=True):
                 finding = _judge(store, info, found, repairer)
                 if finding is not None:
                     yield finding
+
+
+def _hash_all(places: list[str]) -> list[tuple[_native.Hash, int] | NivalisError | OSError]:
+    return [_hash(place) for place in places]
 
 
 def _hash(place: str) -> tuple[_native.Hash, int] | NivalisError | OSError:
