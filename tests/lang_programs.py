@@ -248,7 +248,7 @@ class _Maker:
             name = pick(["(x: x)", make("f1", size, scope)])
             return f"(let by = {name}; in builtins.sort (x: y: by x > by y) {make('list', size, scope)})"
         if shape == 6:
-            return f"(builtins.sort (x: y: {make('f1', size, scope)} x < {make('f1', size, scope)} y) {make('list', size, scope)})"
+            return f"(let by = {make('f1', size, scope)}; in builtins.sort (x: y: by x < by y) {make('list', size, scope)})"
         if shape == 7:
             return f"(map (f: f {make('int', size, scope)}) {make('fl', size, scope)})"
         if shape == 8:

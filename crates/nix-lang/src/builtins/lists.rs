@@ -28,7 +28,7 @@ fn map(ev: &mut Ev, args: Args, pos: At) -> Res {
     if list.is_empty() {
         return Ok(args[1]);
     }
-    let f = ev.force(args[0])?;
+    let f = ev.expect_function(args[0], pos)?;
     let out = ListRef::alloc(ev.arena(), list.len());
     for (i, slot) in list.slots().iter().enumerate() {
         out.set(i, Val::apply_thunk(ev.arena(), f, &[slot.get()]));
@@ -144,10 +144,10 @@ fn gen_list(ev: &mut Ev, args: Args, pos: At) -> Res {
     let Ok(len) = usize::try_from(n) else {
         return Err(ev.throw(Code::InvalidArgument, pos, format!("cannot create list of size {n}")));
     };
+    let f = ev.expect_function(args[0], pos)?;
     if len == 0 {
         return Ok(ev.empty_list);
     }
-    let f = ev.force(args[0])?;
     // The list, and a call for each element.
     ev.check_room(len.saturating_mul(24), pos)?;
     let out = ListRef::alloc(ev.arena(), len);
@@ -241,6 +241,8 @@ fn partition(ev: &mut Ev, args: Args, pos: At) -> Res {
     let list = ev.expect_list(args[1], pos)?;
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for slot in list.slots() {
+        // Unlike its kin it evaluates each element, even one that `pred` does not look at.
+        ev.force_slot(slot, EnvRef::NULL)?;
         if test(ev, f, slot.get(), pos)? {
             right.push(slot.get());
         } else {

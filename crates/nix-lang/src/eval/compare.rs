@@ -5,7 +5,7 @@ use crate::ast::BinOp;
 use std::cmp::Ordering;
 
 impl Evaluator {
-    /// `a == b`. Functions are never equal; derivations are compared by their `outPath`; of equal pointers no content is looked at.
+    /// `a == b`. Functions are never equal; derivations are compared by their `outPath`; what is kept at the same place is equal, but evaluated all the same.
     pub fn equal(&mut self, a: Val, b: Val, pos: Pos) -> R<bool> {
         self.check_level(pos)?;
         let a = self.force(a)?;
@@ -19,14 +19,12 @@ impl Evaluator {
             (Kind::Null, Kind::Null) => Ok(true),
             (Kind::String(x), Kind::String(y)) | (Kind::Path(x), Kind::Path(y)) => Ok(x == y || x.bytes() == y.bytes()),
             (Kind::List(x), Kind::List(y)) => {
-                if x == y {
-                    return Ok(true);
-                }
                 if x.len() != y.len() {
                     return Ok(false);
                 }
                 for (s, t) in x.slots().iter().zip(y.slots()) {
                     if s.get() == t.get() {
+                        // Equal whatever it is, but an error in it is an error.
                         self.force_slot(s, EnvRef::NULL)?;
                         continue;
                     }
@@ -38,9 +36,6 @@ impl Evaluator {
                 Ok(true)
             }
             (Kind::Attrs(x), Kind::Attrs(y)) => {
-                if x == y {
-                    return Ok(true);
-                }
                 if self.is_derivation(x)? && self.is_derivation(y)? {
                     if let (Some(u), Some(v)) = (self.attr_lazy(x, self.known.out_path), self.attr_lazy(y, self.known.out_path)) {
                         self.enter_call(pos)?;
@@ -63,7 +58,9 @@ impl Evaluator {
                         continue;
                     }
                     let (u, v) = (self.lazy_attr(x, i), self.lazy_attr(y, i));
-                    if u != v && !self.equal(u, v, pos)? {
+                    if u == v {
+                        self.force(u)?;
+                    } else if !self.equal(u, v, pos)? {
                         return Ok(false);
                     }
                 }
