@@ -1,0 +1,66 @@
+"""Writes the reference pages that follow from the code: `python -m docs.generate`.
+
+`tests/test_docs.py` compares the committed pages with what this makes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nivalis import _native
+
+FOLDER = Path(__file__).resolve().parent / "reference"
+
+_ABSENT = """\
+Absent on purpose, and not stubbed: everything of flakes (`getFlake` and its kin) and of content-addressed or dynamic derivations
+(`outputOf`), `fetchTree`, `fetchMercurial`, `fetchClosure`. A use of one says what to use instead.
+"""
+
+
+def make_builtins() -> str:
+    """The page of all builtin functions."""
+    lines = [
+        "# Builtin functions",
+        "",
+        f"The language is that of Nix {_native.NIX_VERSION.rsplit('.', 1)[0]}. Each function is an attribute of `builtins`; `:doc NAME` in `nivalis repl` shows its row.",
+        "",
+        _ABSENT,
+        "| function | what it gives |",
+        "|---|---|",
+    ]
+    for name, arguments, text in sorted(_native.builtin_docs()):
+        lines.append(f"| `{' '.join([name, *arguments])}` | {text.replace('|', chr(92) + '|')} |")
+    lines += [
+        "",
+        "Beside them `builtins` has the constants `true`, `false`, `null`, `storeDir`, `nixVersion`, `langVersion`, `nixPath` and, unless evaluation is pure,"
+        " `currentSystem` and `currentTime`, and the function `derivation`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def make_error_codes() -> str:
+    """The page of the language's error codes."""
+    lines = [
+        "# Error codes of the language",
+        "",
+        "An error is shown as `error[code]: message`, with the place, the source line and, where one is known, a hint. Codes do not change.",
+        "`builtins.tryEval` catches `thrown` and `assertion-failed`, and nothing else.",
+        "",
+        *(f"- `{code}`" for code in sorted(_native.error_codes())),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+PAGES = {"builtins.md": make_builtins, "error-codes.md": make_error_codes}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, make in PAGES.items():
+        (FOLDER / name).write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
