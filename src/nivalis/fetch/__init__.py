@@ -1,0 +1,28 @@
+"""The one door to the network, and what comes through it into the store.
+
+What it is: `download` (file, http and https addresses, into a file), safe unpacking of archives, local Git repositories, and
+`StoreFetcher`, the object that an evaluator is handed for `fetchurl`, `fetchTarball`, `fetchGit` and addresses in the search path.
+
+What it may import: the standard library, `nivalis.store` and what is below it.  It is urllib underneath, for what runs in the sandbox of
+a builtin builder and on a target machine has the standard library alone; what that lacks (pools of connections, HTTP/2) matters to
+binary caches, not here.
+
+What it does not do: it knows no credentials, and follows no redirection to a file.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nivalis.fetch.fetcher import StoreFetcher
+    from nivalis.fetch.transport import Download, download
+
+__all__ = ["Download", "StoreFetcher", "download"]
+
+_MODULES = {"Download": "transport", "StoreFetcher": "fetcher", "download": "transport"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,171 @@
+"""Fetching into the store: what `fetchurl`, `fetchTarball`, `fetchGit` and addresses in a search path ask for.
+
+What has a hash is looked for in the store first, and then needs no network at all.  What has none is remembered in the cache by its
+address: for `ttl` seconds it is what came last, as long as that is still valid, and after that the server is asked whether it changed.
+The cache is a folder with one small file for each address; whatever is damaged or missing in it is fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from nivalis import _native
+from nivalis._native import Hash
+from nivalis.fetch.archive import unpack_single
+from nivalis.fetch.errors import ArchiveError, FetchedHashError, FetchError
+from nivalis.fetch.git import GitRepository
+from nivalis.fetch.transport import Download, download
+from nivalis.store.store import Source, Store
+
+__all__ = ["StoreFetcher"]
+
+_CHANNELS = "https://nixos.org/channels"
+_TTL = 3600
+
+
+class StoreFetcher:
+    """Fetches into `store`; the `fetcher=` of an evaluator.  `cache` is a folder, which is made when it is needed."""
+
+    def __init__(
+        self, store: Store, cache: str | os.PathLike[str], environment: Mapping[str, str], *, ttl: int = _TTL, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._cache = os.fspath(cache)
+        self._environment = environment
+        self._ttl = ttl
+        self._clock = clock
+
+    def fetch(self, kind: str, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
+        """What `builtins.<kind>` asks for: its store path and further attributes.  Raises FetchError and the store's errors."""
+        if kind == "fetchGit":
+            return self._fetch_git(arguments)
+        address = _expanded(arguments["url"])
+        wanted = Hash.parse(arguments["sha256"], "sha256") if arguments.get("sha256") else None
+        if kind == "fetchurl":
+            name = arguments.get("name") or os.path.basename(unquote(urlsplit(address).path)) or "source"
+            return self._fetch_file(address, name, wanted), {}
+        if kind == "fetchTarball":
+            return self._fetch_archive(address, arguments.get("name") or "source", wanted), {}
+        raise FetchError(f"cannot be fetched by `builtins.{kind}`: `{address}`", hint="use `fetchTarball`, `fetchGit` or `fetchurl`")
+
+    def search_entry(self, address: str) -> str | None:
+        """The folder behind an address in a search path."""
+        return self._store.real_path(self._fetch_archive(_expanded(address), "source", None))
+
+    def _fetch_file(self, address: str, name: str, wanted: Hash | None) -> str:
+        return self._fetch(address, name, "flat", wanted, lambda file, folder: file)
+
+    def _fetch_archive(self, address: str, name: str, wanted: Hash | None) -> str:
+        def unpacked(file: str, folder: str) -> str:
+            os.mkdir(f"{folder}/unpacked")
+            try:
+                return unpack_single(file, f"{folder}/unpacked")
+            except ArchiveError as error:
+                error.where = address
+                raise
+
+        return self._fetch(address, name, "nar", wanted, unpacked)
+
+    def _fetch(self, address: str, name: str, method: Literal["flat", "nar"], wanted: Hash | None, prepare: Callable[[str, str], str]) -> str:
+        store = self._store
+        if wanted is not None:
+            path = _native.make_fixed_output_path(name, method, wanted, [], store.store_dir)
+            store.protect([path])
+            if store.is_valid(path):
+                return path
+        note = _Note.read(self._cache, f"{method}\0{name}\0{address}")
+        known = note.path if note.path and self._is_valid(note.path) else None
+        if known is not None and wanted is None and self._clock() - note.time < self._ttl:
+            return known
+        with tempfile.TemporaryDirectory(prefix="nivalis-fetch-") as folder:
+            got = download(address, f"{folder}/file", environment=self._environment, etag=note.etag if known and wanted is None else "")
+            if got.is_unchanged and known is not None:
+                note.write(known, got, self._clock())
+                return known
+            source = prepare(f"{folder}/file", folder)
+            path = self._add(source, name, method, wanted, address)
+            note.write(path, got, self._clock())
+            return path
+
+    def _add(self, source: str, name: str, method: Literal["flat", "nar"], wanted: Hash | None, address: str) -> str:
+        if wanted is not None:
+            found = (_native.hash_file("sha256", source) if method == "flat" else _native.hash_nar(source))[0]
+            if found != wanted:
+                specified, got = wanted.format_prefixed("sri"), found.format_prefixed("sri")
+                raise FetchedHashError(
+                    f"hash mismatch in what was fetched from `{address}`\n  specified: {specified}\n     got:    {got}",
+                    hint="if what was fetched is right, put the second hash into the expression",
+                )
+        return self._store.add_sources([Source(source, name, method)])[0]
+
+    def _is_valid(self, path: str) -> bool:
+        self._store.protect([path])
+        return self._store.is_valid(path)
+
+    def _fetch_git(self, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
+        address = arguments["url"]
+        submodules = bool(arguments.get("submodules"))
+        repository = GitRepository(address, self._cache, self._environment)
+        with tempfile.TemporaryDirectory(prefix="nivalis-fetch-") as folder:
+            target = f"{folder}/tree"
+            checkout = repository.check_out(
+                target, reference=arguments.get("ref") or None, revision=arguments.get("rev") or None, submodules=submodules
+            )
+            path = self._store.add_sources([Source(target, arguments.get("name") or "source")])[0]
+        nar_hash = self._store.path_info(path).nar_hash
+        if arguments.get("narHash") and Hash.parse(arguments["narHash"], "sha256") != nar_hash:
+            specified, got = arguments["narHash"], nar_hash.format_prefixed("sri")
+            raise FetchedHashError(f"hash mismatch in what was fetched from `{address}`\n  specified: {specified}\n     got:    {got}")
+        return path, {
+            "rev": checkout.revision,
+            "shortRev": checkout.revision[:7],
+            "revCount": checkout.count,
+            "lastModified": checkout.last_modified,
+            "lastModifiedDate": time.strftime("%Y%m%d%H%M%S", time.gmtime(checkout.last_modified)),
+            "narHash": nar_hash.format_prefixed("sri"),
+            "submodules": submodules,
+        }
+
+
+class _Note:
+    """What the cache remembers of one address."""
+
+    def __init__(self, file: Path, path: str = "", etag: str = "", time: float = 0) -> None:
+        self._file = file
+        self.path = path
+        self.etag = etag
+        self.time = time
+
+    @classmethod
+    def read(cls, cache: str, key: str) -> _Note:
+        file = Path(cache) / "fetched" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()}.json"
+        try:
+            data: Any = json.loads(file.read_bytes())
+            return cls(file, str(data["path"]), str(data["etag"]), float(data["time"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls(file)
+
+    def write(self, path: str, got: Download, now: float) -> None:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part = self._file.with_name(f"{self._file.name}.{os.getpid()}")
+            part.write_text(json.dumps({"path": path, "etag": got.etag, "time": now}))
+            part.rename(self._file)
+        except OSError:
+            # A cache that cannot be written is only slow.
+            return
+
+
+def _expanded(address: str) -> str:
+    """An address as it is fetched: `channel:name` is a channel's newest archive."""
+    if address.startswith("channel:"):
+        return f"{_CHANNELS}/{address.removeprefix('channel:')}/nixexprs.tar.xz"
+    return f"file://{address}" if address.startswith("/") else address
