@@ -8,6 +8,8 @@ that an evaluator may put layers over them instead of copying.  The shapes are t
 recursion is counted down.
 """
 
+# ruff: noqa: E501 (a program is easier to read in one line)
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -143,7 +145,9 @@ class _Maker:
         if shape == 11:
             return f"(builtins.elemAt [ {make(other, size, scope)} {make(kind, size, scope)} ] 1)"
         if shape == 12:
-            return f"(builtins.foldl' (acc: {name}: {make(kind, size, scope.with_names({'acc': kind, name: 'int'}))}) {make(kind, size, scope)} [ 1 2 ])"
+            return (
+                f"(builtins.foldl' (acc: {name}: {make(kind, size, scope.with_names({'acc': kind, name: 'int'}))}) {make(kind, size, scope)} [ 1 2 ])"
+            )
         if shape == 13:
             body = make(kind, size, scope.with_names({name: "int", "self": "set"}))
             return f"({{ __functor = self: {name}: {body}; a = {make('int', size, scope)}; }} {make('int', size, scope)})"
@@ -202,7 +206,7 @@ class _Maker:
         if shape == 2:
             return f"(toString {make('list', size, scope)})"
         if shape == 3:
-            return f"(builtins.concatStringsSep \",\" (builtins.attrNames {make('set', size, scope)}))"
+            return f'(builtins.concatStringsSep "," (builtins.attrNames {make("set", size, scope)}))'
         if shape == 4:
             return f"(builtins.toJSON {make(pick(['set', 'list', 'int', 'text', 'bool']), size, scope)})"
         if shape == 5:
@@ -264,10 +268,12 @@ class _Maker:
                 f"if x >= 5 || x < 0 then [ ] else [ {{ key = x + 1; }} {{ key = builtins.bitAnd 7 ({next_}); }} ]; }}))"
             )
         if shape == 12:
-            return f"(builtins.{pick(['groupBy', 'groupBy'])} (x: toString {make('int', size, scope.having(x='int'))}) {make('list', size, scope)}).\"1\" or [ ]".join("()")
+            return f'(builtins.{pick(["groupBy", "groupBy"])} (x: toString {make("int", size, scope.having(x="int"))}) {make("list", size, scope)})."1" or [ ]'.join(
+                "()"
+            )
         if shape == 13:
             return f"(builtins.partition (x: {make('bool', size, scope.having(x='int'))}) {make('list', size, scope)}).{pick(['right', 'wrong'])}"
-        return f"(builtins.catAttrs \"{pick(ATTRIBUTES)}\" [ {make('set', size, scope)} {make('set', size, scope)} ])"
+        return f'(builtins.catAttrs "{pick(ATTRIBUTES)}" [ {make("set", size, scope)} {make("set", size, scope)} ])'
 
     def make_set(self, size: int, scope: _Scope) -> str:
         make, pick = self.make, self.random.choice
@@ -287,15 +293,15 @@ class _Maker:
             return f"(big // {make('set', size, scope)})"
         if shape == 9:
             count = pick([3, 10, 30])
-            return f"(builtins.foldl' (s: i: s // {{ ${{\"n\" + toString i}} = {make('int', size, scope.having(i='int', s='set'))}; }}) big (builtins.genList (i: i * 3) {count}))"
+            return f'(builtins.foldl\' (s: i: s // {{ ${{"n" + toString i}} = {make("int", size, scope.having(i="int", s="set"))}; }}) big (builtins.genList (i: i * 3) {count}))'
         if shape == 10:
-            return f"(removeAttrs {make('set', size, scope)} [ {make('text', size, scope)} \"{pick(ATTRIBUTES)}\" ])"
+            return f'(removeAttrs {make("set", size, scope)} [ {make("text", size, scope)} "{pick(ATTRIBUTES)}" ])'
         if shape == 11:
             return f"(builtins.mapAttrs (n: x: {make('int', size, scope.having(n='text', x='int'))}) {make('set', size, scope)})"
         if shape == 12:
             return f"(builtins.intersectAttrs {make('set', size, scope)} {make('set', size, scope)})"
         if shape == 13:
-            return f"(builtins.listToAttrs [ {{ name = {make('text', size, scope)}; value = {make('int', size, scope)}; }} {{ name = \"a\"; value = {make('int', size, scope)}; }} ])"
+            return f'(builtins.listToAttrs [ {{ name = {make("text", size, scope)}; value = {make("int", size, scope)}; }} {{ name = "a"; value = {make("int", size, scope)}; }} ])'
         if shape == 14:
             known = scope.of("int")
             return f"{{ inherit {' '.join(self.random.sample(known, min(2, len(known))))}; inherit ({make('set', size, scope)}) ; }}"
@@ -304,7 +310,7 @@ class _Maker:
         if shape == 16:
             name, other = self.random.sample(ATTRIBUTES, 2)
             replaced = make("int", size, _without(scope, name, other))
-            return f"(removeAttrs (rec {{ {name} = 1; {other} = {name} + 1; __overrides = {{ {name} = {replaced}; }}; }}) [ \"__overrides\" ])"
+            return f'(removeAttrs (rec {{ {name} = 1; {other} = {name} + 1; __overrides = {{ {name} = {replaced}; }}; }}) [ "__overrides" ])'
         if shape == 17:
             return f"(builtins.zipAttrsWith (n: v: builtins.foldl' (x: y: {make('int', size, scope.having(x='int', y='int'))}) 0 v) [ {make('set', size, scope)} {make('set', size, scope)} ])"
         if shape == 18:

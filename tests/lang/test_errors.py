@@ -178,7 +178,11 @@ def test_a_long_trace_keeps_both_ends(evaluator: Evaluator) -> None:
 
 
 def test_only_some_can_be_caught(evaluator: Evaluator) -> None:
-    caught = [code for code, (text, _) in _EXAMPLES.items() if code not in ("interrupted", "syntax-error", "undefined-variable", "duplicate-attribute", "forbidden") and _is_caught(evaluator, text)]
+    caught = [
+        code
+        for code, (text, _) in _EXAMPLES.items()
+        if code not in ("interrupted", "syntax-error", "undefined-variable", "duplicate-attribute", "forbidden") and _is_caught(evaluator, text)
+    ]
     assert sorted(caught) == ["assertion-failed", "search-path", "thrown"]
 
 
@@ -198,7 +202,7 @@ def test_what_was_caught_is_no_cause(evaluator: Evaluator) -> None:
 
 def test_the_same_error_again(evaluator: Evaluator) -> None:
     """A failed thunk is evaluated again, with the same error."""
-    value = evaluator.eval('let bad = 1 / 0; in { a = bad; b = bad; f = x: bad; }')
+    value = evaluator.eval("let bad = 1 / 0; in { a = bad; b = bad; f = x: bad; }")
     seen = []
     for name in ("a", "b", "a"):
         with pytest.raises(EvalError) as caught:

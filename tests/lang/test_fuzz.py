@@ -23,11 +23,15 @@ SETTINGS = EvalSettings(system="x86_64-linux", max_memory=1 << 30)
 # How long one text may take until it is interrupted, and how long that may take.
 LONGEST, PATIENCE = 1.0, 1.0
 
-TOKENS = (
-    b"""{ } ( ) [ ] " '' ${ ; = : @ ? ... . , // ++ + - -> && || ! < >= == rec let in with inherit if then else assert or /* */ # ./x <x> ~/ """
+TOKENS = [
+    *b"""{ } ( ) [ ] \" '' ${ ; = : @ ? ... . , // ++ + - -> && || ! < >= == rec let in with inherit if then else assert or /* */ # ./x <x> ~/ """
     b"""1 0x 1. .5 1e9 9223372036854775807 null true builtins. __overrides __functor __toString outPath \\ $$ ''\\ ''' ''$ \xff \xc3 |> <| """
-    b"""https://x.y/z __curPos derivation import scopedImport"""
-).split(b" ") + [b"\0", b"\n", b"\r\n", b"\t"]
+    b"""https://x.y/z __curPos derivation import scopedImport""".split(b" "),
+    b"\x00",
+    b"\n",
+    b"\r\n",
+    b"\t",
+]
 
 # Each once hung, crashed or gave a wrong answer: (text, what it is, or the code of the error).
 FOUND: list[tuple[bytes, str]] = [
@@ -38,7 +42,7 @@ FOUND: list[tuple[bytes, str]] = [
     (b"let x = [ x ]; y = [ y ]; in x < y", "stack-overflow"),
     # A size that nothing can have.
     (b"builtins.genList (x: x) 1000000000000", "out-of-memory"),
-    (b"builtins.foldl' (s: x: s + s) \"a\" (builtins.genList (x: x) 64)", "out-of-memory"),
+    (b'builtins.foldl\' (s: x: s + s) "a" (builtins.genList (x: x) 64)', "out-of-memory"),
     # Another set than its argument, to who prints both.
     (b'let s = { a = 1; }; in [ s (removeAttrs s [ "b" ]) ]', "[ { a = 1; } { a = 1; } ]"),
     # A set equals itself, unless there is an error in it.

@@ -70,7 +70,9 @@ class Outcome:
 
 def outcome(text: str, use: str = "") -> Outcome:
     """How the evaluation of `text` ends, its value used as `use` says."""
-    done = subprocess.run([sys.executable, "-c", _PROGRAM], input=json.dumps([text, use]), capture_output=True, text=True, timeout=LONGEST, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], input=json.dumps([text, use]), capture_output=True, text=True, timeout=LONGEST, check=False
+    )
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
     return Outcome(*json.loads(done.stdout))
 
@@ -173,7 +175,7 @@ _ERRORS = {
     "a list of a thousand million": ("builtins.genList (x: x) 1000000000", "", "out-of-memory"),
     "a list of the largest size": ("builtins.genList (x: x) 9223372036854775807", "", "out-of-memory"),
     "a list of negative size": ("builtins.genList (x: x) (-1)", "", "invalid-argument"),
-    "a string doubled": ("builtins.foldl' (s: x: s + s) \"a\" (builtins.genList (x: x) 64)", "", "out-of-memory"),
+    "a string doubled": ('builtins.foldl\' (s: x: s + s) "a" (builtins.genList (x: x) 64)', "", "out-of-memory"),
     "a string doubled by interpolation": ('builtins.foldl\' (s: x: "${s}${s}") "a" (builtins.genList (x: x) 64)', "", "out-of-memory"),
     "a string of strings": (
         'builtins.foldl\' (s: x: builtins.concatStringsSep s [ s s s s s s s s ]) "a" (builtins.genList (x: x) 40)',
@@ -185,8 +187,8 @@ _ERRORS = {
         "",
         "out-of-memory",
     ),
-    "a string of a list": ("builtins.foldl' (s: x: toString [ s s s s ]) \"a\" (builtins.genList (x: x) 40)", "", "out-of-memory"),
-    "a string in JSON": ("builtins.foldl' (s: x: builtins.toJSON [ s s ]) \"a\" (builtins.genList (x: x) 64)", "", "out-of-memory"),
+    "a string of a list": ('builtins.foldl\' (s: x: toString [ s s s s ]) "a" (builtins.genList (x: x) 40)', "", "out-of-memory"),
+    "a string in JSON": ('builtins.foldl\' (s: x: builtins.toJSON [ s s ]) "a" (builtins.genList (x: x) 64)', "", "out-of-memory"),
     "a list doubled": ("builtins.length (builtins.foldl' (s: x: s ++ s) [ 1 ] (builtins.genList (x: x) 64))", "", "out-of-memory"),
     "lists joined": (
         "builtins.length (builtins.foldl' (s: x: builtins.concatLists [ s s ]) [ 1 ] (builtins.genList (x: x) 64))",
@@ -266,7 +268,11 @@ _VALUES: dict[str, tuple[str, str, object]] = {
     "many comments": ("# x\n" * 100_000 + "/* */ " * 100_000 + "1", "", 1),
     "a float of many digits": ("0." + "3" * 100_000 + " < 0.34", "", True),
     "a million sums": ("builtins.foldl' (acc: x: acc + x) 0 (builtins.genList (x: x) 1000000)", "", 499_999_500_000),
-    "a million sums, unevaluated in between": ("builtins.foldl' (acc: x: builtins.seq x acc + x) 0 (builtins.genList (x: x) 1000000)", "", 499_999_500_000),
+    "a million sums, unevaluated in between": (
+        "builtins.foldl' (acc: x: builtins.seq x acc + x) 0 (builtins.genList (x: x) 1000000)",
+        "",
+        499_999_500_000,
+    ),
     "a fold that does not use its result": ("builtins.foldl' (acc: x: x) 0 (builtins.genList (x: x) 1000000)", "", 999_999),
     "a closure of many": (
         "builtins.length (builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: "
@@ -275,7 +281,11 @@ _VALUES: dict[str, tuple[str, str, object]] = {
         300_001,
     ),
     "a sort that contradicts itself": ("builtins.length (builtins.sort (a: b: true) (builtins.genList (x: x) 100000))", "", 100_000),
-    "a sort by chance": ("builtins.length (builtins.sort (a: b: builtins.bitAnd (a * 7919 + b * 104729) 1 == 1) (builtins.genList (x: x) 100000))", "", 100_000),
+    "a sort by chance": (
+        "builtins.length (builtins.sort (a: b: builtins.bitAnd (a * 7919 + b * 104729) 1 == 1) (builtins.genList (x: x) 100000))",
+        "",
+        100_000,
+    ),
     "a regular expression that backtracks": ('builtins.match "(a*)*b" "' + "a" * 5000 + '"', "", None),
     "another": ('builtins.match "(a|aa)+(x|y)" "' + "a" * 5000 + '"', "", None),
     "a split of much": ('builtins.length (builtins.split "" "' + "a" * 100_000 + '")', "", 200_003),
@@ -285,16 +295,20 @@ _VALUES: dict[str, tuple[str, str, object]] = {
     "a length without end": ('builtins.substring 1 9223372036854775807 "abc" == "bc"', "", True),
     "a negative length": ('builtins.substring 1 (-9223372036854775807) "abc" == "bc"', "", True),
     "the smallest integer": ("(-9223372036854775807 - 1) < 0", "", True),
-    "a deep set that is looked into": ("let s = builtins.foldl' (acc: x: { a = acc; }) { } (builtins.genList (x: x) 1000000); in s.a.a ? a", "", True),
+    "a deep set that is looked into": (
+        "let s = builtins.foldl' (acc: x: { a = acc; }) { } (builtins.genList (x: x) 1000000); in s.a.a ? a",
+        "",
+        True,
+    ),
     "layers over layers": (
-        "let base = builtins.listToAttrs (builtins.genList (i: { name = \"n${toString i}\"; value = i; }) 100); "
-        "in builtins.length (builtins.attrNames (builtins.foldl' (s: i: s // { \"x${toString i}\" = i; }) base (builtins.genList (i: i) 3000)))",
+        'let base = builtins.listToAttrs (builtins.genList (i: { name = "n${toString i}"; value = i; }) 100); '
+        'in builtins.length (builtins.attrNames (builtins.foldl\' (s: i: s // { "x${toString i}" = i; }) base (builtins.genList (i: i) 3000)))',
         "",
         3100,
     ),
     "a set that contains itself, printed": ("let x = { a = x; }; in x", "print", None),
     "a set that contains itself, forced": ("builtins.deepSeq (let x = { a = x; b = [ x ]; }; in x) 1", "", 1),
-    "a hundred thousand parts of a string": ("builtins.stringLength \"" + "${a}".replace("a", "toString 1") * 100_000 + '"', "", 100_000),
+    "a hundred thousand parts of a string": ('builtins.stringLength "' + "${a}".replace("a", "toString 1") * 100_000 + '"', "", 100_000),
     "variables of many withs": ("with { a = 1; }; " * 4_000 + "a", "", 1),
     "many arguments": ("builtins.length [ (" + "a: " * 300 + "1) ]", "", 1),
 }

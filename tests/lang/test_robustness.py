@@ -5,6 +5,8 @@ What programs mean is the corpus's matter; that random programs mean the same as
 to lean on that cleverness.
 """
 
+# ruff: noqa: E501 (a program is easier to read in one line)
+
 from __future__ import annotations
 
 import json
@@ -55,17 +57,26 @@ _SAME = {
     "a closure in a list": ("let f = x: [ (y: x) ]; a = f 1; b = f 2; in map (l: (builtins.head l) 0) [ a b a ]", [1, 2, 1]),
     "a set": ("let f = x: { v = x + 0; }; a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ a.v b.v ])", [1, 2]),
     "a list": ("let f = x: [ (x + 0) ]; a = f 1; b = f 2; in builtins.seq a (builtins.seq b (a ++ b))", [1, 2]),
-    "a default": ("let f = { x, y ? x + 0, ... }@s: s // { inherit y; }; a = f { x = 1; }; b = f { x = 2; }; in builtins.seq a (builtins.seq b [ a.y b.y ])", [1, 2]),
-    "an @-pattern": ("let f = s@{ x ? s.z, ... }: (_: x); a = f { z = 1; }; b = f { z = 2; }; in builtins.seq a (builtins.seq b [ (a 0) (b 0) ])", [1, 2]),
+    "a default": (
+        "let f = { x, y ? x + 0, ... }@s: s // { inherit y; }; a = f { x = 1; }; b = f { x = 2; }; in builtins.seq a (builtins.seq b [ a.y b.y ])",
+        [1, 2],
+    ),
+    "an @-pattern": (
+        "let f = s@{ x ? s.z, ... }: (_: x); a = f { z = 1; }; b = f { z = 2; }; in builtins.seq a (builtins.seq b [ (a 0) (b 0) ])",
+        [1, 2],
+    ),
     "a partly applied builtin": ("let f = x: builtins.add (x + 0); a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ (a 0) (b 0) ])", [1, 2]),
     "map": ("let f = x: map (y: x) [ 0 ]; a = f 1; b = f 2; in builtins.seq a (builtins.seq b (a ++ b))", [1, 2]),
     "mapAttrs": ("let f = x: builtins.mapAttrs (n: v: x) { q = 0; }; a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ a.q b.q ])", [1, 2]),
     "with": ("let f = x: with { v = x; }; (_: v); a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ (a 0) (b 0) ])", [1, 2]),
     "a functor": ("let f = x: { __functor = self: y: x; }; a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ (a 0) (b 0) ])", [1, 2]),
-    "inherit": ("let f = x: { inherit x; inherit ({ y = x; }) y; }; a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ a.x a.y b.x b.y ])", [1, 1, 2, 2]),
+    "inherit": (
+        "let f = x: { inherit x; inherit ({ y = x; }) y; }; a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ a.x a.y b.x b.y ])",
+        [1, 1, 2, 2],
+    ),
     "a dynamic name": ('let f = x: { ${"v"} = x + 0; }; a = f 1; b = f 2; in builtins.seq a (builtins.seq b [ a.v b.v ])', [1, 2]),
     "a failed thunk": (
-        "let f = x: let t = if x == 1 then throw \"\" else x; in builtins.seq (builtins.tryEval t).success (_: builtins.tryEval t); a = f 1; b = f 2; "
+        'let f = x: let t = if x == 1 then throw "" else x; in builtins.seq (builtins.tryEval t).success (_: builtins.tryEval t); a = f 1; b = f 2; '
         "in builtins.seq a (builtins.seq b [ (a 0).success (b 0).value (a 0).success ])",
         [False, 2, False],
     ),
@@ -84,7 +95,10 @@ _SAME = {
         'let x = throw "a"; s = { inherit x; }; in [ (builtins.tryEval s.x).success (builtins.tryEval x).success (builtins.tryEval s.x).success ]',
         [False, False, False],
     ),
-    "an error with a taken slot": ('let f = x: throw "a"; x = f { inherit x; }; in [ (builtins.tryEval x).success (builtins.tryEval x).success ]', [False, False]),
+    "an error with a taken slot": (
+        'let f = x: throw "a"; x = f { inherit x; }; in [ (builtins.tryEval x).success (builtins.tryEval x).success ]',
+        [False, False],
+    ),
     "__overrides": ("(rec { a = 1; b = a + 1; __overrides = { a = 5; c = 7; }; }).b", 6),
     # A builtin that may be taken for a plain function, and the other way round.
     "a functor that is a builtin": ("{ __functor = self: builtins.add 1; } 2", 3),
@@ -119,14 +133,14 @@ def test_layers(evaluator: Evaluator) -> None:
                 model |= over
             else:
                 gone = random.sample(sorted(model), 2)
-                text = f"(removeAttrs {text} [ \"{gone[0]}\" \"{gone[1]}\" \"none\" ])"
+                text = f'(removeAttrs {text} [ "{gone[0]}" "{gone[1]}" "none" ])'
                 model = {name: value for name, value in model.items() if name not in gone}
         asked = f"n{random.randrange(300)}"
         found = evaluator.eval(
             f"let s = {text}; plain = builtins.fromJSON (builtins.toJSON s); f = {{ {asked} ? null, ... }}@all: [ {asked} all ]; in "
             f"{{ has = s ? {asked}; get = s.{asked} or null; call = builtins.head (f s); names = builtins.attrNames s; values = builtins.attrValues s; "
             f"equal = s == plain && plain == s && !(s != plain); mapped = builtins.mapAttrs (n: v: v) s; common = builtins.intersectAttrs plain s; "
-            f"common' = builtins.intersectAttrs s {{ {asked} = 1; }}; cat = builtins.catAttrs \"{asked}\" [ s ]; json = builtins.toJSON s; "
+            f'common\' = builtins.intersectAttrs s {{ {asked} = 1; }}; cat = builtins.catAttrs "{asked}" [ s ]; json = builtins.toJSON s; '
             f"inherited = {{ inherit (s) n5; }}.n5 or null; with' = with s; [ n7 ]; zipped = builtins.zipAttrsWith (n: builtins.head) [ s ]; }}"
         )
         assert isinstance(found, AttrSet)
@@ -217,7 +231,7 @@ def test_two_evaluators_know_nothing_of_each_other(tmp_path: Path) -> None:
         assert isinstance(function, Function)
         with pytest.raises(TypeError, match="another evaluator"):
             function(first)
-        assert code_of(lambda: one.eval("throw \"x\"")) == "thrown"
+        assert code_of(lambda: one.eval('throw "x"')) == "thrown"
         one.close()
         assert python(other, "1 + 1") == 2
 
@@ -237,7 +251,12 @@ def test_after_close(evaluator: Evaluator) -> None:
     for value in values:
         uses += [value.to_python, value.to_json, value.to_xml, value.to_text, value.print, lambda value=value: value.force(deep=True)]
         if isinstance(value, AttrSet):
-            uses += [lambda value=value: value["a"], lambda value=value: list(value), lambda value=value: len(value), lambda value=value: "a" in value]
+            uses += [
+                lambda value=value: value["a"],
+                lambda value=value: list(value),
+                lambda value=value: len(value),
+                lambda value=value: "a" in value,
+            ]
         if isinstance(value, List):
             uses += [lambda value=value: value[0], lambda value=value: len(value)]
         if isinstance(value, Function):
@@ -280,13 +299,13 @@ _ENDLESS = {
     "a closure": "builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: [ { key = x.key + 1; } ]; }",
     "an equality": "let l = builtins.genList (x: [ x ]) 1000000; m = builtins.genList (x: [ x ]) 1000000; in builtins.deepSeq [ l m ] (map (x: l == m) (builtins.genList (x: x) 1000))",
     "a search": "let l = builtins.genList (x: x) 5000000; in builtins.deepSeq l (builtins.all (x: builtins.elem (-1) l || true) l)",
-    "a regular expression": "let s = builtins.concatStringsSep \"\" (builtins.genList (x: \"a\") 300000); in builtins.genList (x: builtins.match \"((a|aa|b)*)*(x${toString x}|y)\" s) 10000",
-    "a split": "let s = builtins.concatStringsSep \"\" (builtins.genList (x: \"ab\") 500000); in builtins.genList (x: builtins.length (builtins.split \"(a|b|ab${toString x})\" s)) 10000",
-    "texts": "let s = builtins.concatStringsSep \"\" (builtins.genList (x: \"ab\") 500000); in builtins.genList (x: builtins.stringLength (builtins.replaceStrings [ \"a\" \"c\" ] [ \"${toString x}\" \"d\" ] s)) 100000",
+    "a regular expression": 'let s = builtins.concatStringsSep "" (builtins.genList (x: "a") 300000); in builtins.genList (x: builtins.match "((a|aa|b)*)*(x${toString x}|y)" s) 10000',
+    "a split": 'let s = builtins.concatStringsSep "" (builtins.genList (x: "ab") 500000); in builtins.genList (x: builtins.length (builtins.split "(a|b|ab${toString x})" s)) 10000',
+    "texts": 'let s = builtins.concatStringsSep "" (builtins.genList (x: "ab") 500000); in builtins.genList (x: builtins.stringLength (builtins.replaceStrings [ "a" "c" ] [ "${toString x}" "d" ] s)) 100000',
     "JSON": "let l = builtins.genList (x: [ x ]) 1000000; in builtins.deepSeq l (builtins.genList (x: builtins.stringLength (builtins.toJSON [ x l ])) 1000)",
-    "many folders": "builtins.genList (x: builtins.attrNames (builtins.readDir (/usr/. + (if x == x then \"/bin\" else \"\")))) 1000000",
-    "files that are there": "builtins.genList (x: builtins.pathExists (/. + \"usr\")) 100000000",
-    "hashes": "builtins.foldl' (h: x: builtins.hashString \"sha512\" h) \"\" (builtins.genList (x: x) 20000000)",
+    "many folders": 'builtins.genList (x: builtins.attrNames (builtins.readDir (/usr/. + (if x == x then "/bin" else "")))) 1000000',
+    "files that are there": 'builtins.genList (x: builtins.pathExists (/. + "usr")) 100000000',
+    "hashes": 'builtins.foldl\' (h: x: builtins.hashString "sha512" h) "" (builtins.genList (x: x) 20000000)',
 }
 
 
