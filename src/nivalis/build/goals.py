@@ -82,10 +82,10 @@ def make_plan(
     Raises InvalidPathError for a path that is neither valid nor to be had, CannotBuildError for an output that there is not.
     """
     planner = _Planner(store, settings, substituter, unavailable)
-    checks = settings.mode == "check"
+    again = settings.mode != "normal"
     for one in wanted:
         if is_derivation(one.path):
-            planner.want_outputs(one.path, one.outputs, again=checks)
+            planner.want_outputs(one.path, one.outputs, again=again)
         else:
             planner.want_path(one.path)
     planner.run()

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from nivalis._native import Hash, hash_nar
 from nivalis.build import builtin_builders, sandbox
 from nivalis.build.environment import make_environment
 from nivalis.build.errors import BuildError, BuildStoppedError, BuildTimeoutError, CannotBuildError, NotDeterministicError, SandboxError
@@ -30,9 +31,10 @@ from nivalis.build.log import BuildLog, log_place
 from nivalis.build.options import DerivationOptions
 from nivalis.build.outputs import Produced, check_output_conditions, inspect_outputs
 from nivalis.build.process import Ended, run_process
-from nivalis.build.settings import BuildSettings
+from nivalis.build.settings import BuildSettings, Mode
 from nivalis.build.syscalls import make_filter
 from nivalis.build.users import BuildUser, can_reach, take_user
+from nivalis.errors import StoreContentError
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.derivation import Derivation
 from nivalis.store.metadata import remove_tree
@@ -47,7 +49,10 @@ _MOST_ARGUMENTS = 8800
 
 
 class Job:
-    """A build of one derivation.  `is_stopped` says that it is to be given up; `program` is bubblewrap, None without a sandbox."""
+    """A build of one derivation.  `is_stopped` says that it is to be given up; `program` is bubblewrap, None without a sandbox.
+
+    In mode `check` outputs that are valid are built again and compared, in mode `repair` those that are damaged are replaced.
+    """
 
     def __init__(
         self,
@@ -59,7 +64,7 @@ class Job:
         listen: Listener,
         is_stopped: Callable[[], bool],
         program: str | None,
-        checks: bool = False,
+        mode: Mode = "normal",
     ) -> None:
         self._store = store
         self._drv_path = drv_path
@@ -68,7 +73,7 @@ class Job:
         self._listen = listen
         self._is_stopped = is_stopped
         self._program = program
-        self._checks = checks
+        self._mode = mode
         self._options = DerivationOptions(derivation)
         self._paths = {name: str(output.path) for name, output in derivation.outputs.items()}
         self._told = False
@@ -80,7 +85,7 @@ class Job:
         store.protect([self._drv_path, *self._paths.values()])
         with hold_locks((store.real_path(path) for path in self._paths.values()), self._wait):
             valid = store.valid_among(self._paths.values())
-            if not self._checks and len(valid) == len(self._paths):
+            if self._mode == "normal" and len(valid) == len(self._paths):
                 self._listen(BuildFinished(self._drv_path, tuple(self._paths.values()), 0))
                 return
             started = time.monotonic()
@@ -119,7 +124,7 @@ class Job:
     def _build(self, valid: set[str]) -> None:
         store, settings = self._store, self._settings
         derivation = self._derivation
-        if self._program is None and (valid or self._checks):
+        if self._program is None and valid:
             raise SandboxError("an output that is valid already can only be built again in the sandbox", where=self._drv_path)
         if self._program is None and store.layout.is_moved:
             raise SandboxError(
@@ -170,8 +175,10 @@ class Job:
                 self._drv_path, derivation, self._options, places, inputs, store.store_dir, os.geteuid() if user is None else user.uid
             )
             check_output_conditions(store, self._drv_path, derivation, self._options, produced)
-            if self._checks:
+            if self._mode == "check":
                 self._compare(produced)
+            elif self._mode == "repair":
+                self._repair(produced)
             else:
                 self._keep([one for one in produced if one.path not in valid])
 
@@ -365,6 +372,28 @@ class Job:
             if len(differences) > 20:
                 listed += f"\n  and {len(differences) - 20} more"
             raise NotDeterministicError(message + listed, hint=None if self._settings.keep_failed else "`--keep-failed` keeps the second output")
+
+    def _repair(self, produced: Sequence[Produced]) -> None:
+        """Put what was built again in place of outputs that are not what they were.  Raises NotDeterministicError if it is not, either."""
+        for one in produced:
+            known, place = self._store.path_info(one.path), self._store.real_path(one.path)
+            if os.path.lexists(place) and _hash_of(place) == known.nar_hash:
+                continue
+            if one.nar_hash != known.nar_hash:
+                raise NotDeterministicError(
+                    f"output cannot be repaired, since building it again gives something else: `{one.path}`", where=self._drv_path
+                )
+            aside = f"{one.place}.damaged"
+            if os.path.lexists(place):
+                _move(place, aside)
+            _move(one.place, place)
+
+
+def _hash_of(place: str) -> Hash | None:
+    try:
+        return hash_nar(place)[0]
+    except (OSError, StoreContentError):
+        return None
 
 
 @contextmanager

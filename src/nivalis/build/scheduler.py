@@ -128,7 +128,7 @@ class Scheduler:
                 listen=self._listen,
                 is_stopped=self._stop.is_set,
                 program=self._program,
-                checks=self._settings.mode == "check" and self._is_valid(goal),
+                mode=self._settings.mode if self._is_valid(goal) else "normal",
             ).run()
         except BuildStoppedError:
             raise

@@ -13,7 +13,7 @@ from typing import Literal
 
 from nivalis.errors import NivalisError
 
-__all__ = ["BuildSettings", "SettingError", "find_static_shell", "host_features"]
+__all__ = ["BuildSettings", "Mode", "SettingError", "find_static_shell", "host_features"]
 
 Mode = Literal["normal", "check", "repair"]
 _TRUE = frozenset({"true", "yes", "1"})

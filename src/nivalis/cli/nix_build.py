@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
 from nivalis.cli.building import BuildOptions, make_links, report_failures
-from nivalis.cli.eval_cache import Request, show_messages
+from nivalis.cli.eval_cache import Request, cache_folder, show_messages
 from nivalis.cli.evaluation import make_arguments, resolve_file
 from nivalis.cli.failures import fold_trace, run
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message
@@ -78,6 +78,7 @@ class Options(BuildOptions):
         self.from_stdin = False
         self.from_arguments = False
         self.link: str | None = "result"
+        self.json = False
 
     def flags(self) -> Flags:
         own: dict[str, tuple[int, object]] = {
@@ -147,13 +148,24 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
 def _evaluate(options: Options, store: Store, folder: str, environment: dict[str, str], text: bytes, request: Request | None) -> list[str]:
     """What to build: `derivation!output` each."""
     from nivalis.build.builder import StoreBuilder
+    from nivalis.fetch.fetcher import StoreFetcher
 
     settings = options.settings(environment, folder, store.layout)
     build_settings = options.build_settings(environment)
     renderer = options.renderer(build_settings)
     builder = StoreBuilder(store, build_settings, listen=renderer.handle)
+    cache = cache_folder(environment)
+    fetcher = None if cache is None else StoreFetcher(store, cache, environment)
     _native.keep_heap_small()
-    evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, builder=builder, record=request is not None)
+    evaluator = Evaluator(
+        store,
+        settings,
+        on_trace=show_trace_message,
+        on_warn=show_evaluation_warning,
+        fetcher=fetcher,
+        builder=builder,
+        record=request is not None,
+    )
     warned = len(options.warnings)
     wanted: list[str] = []
     try:
@@ -231,6 +243,11 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
         outputs += [(goal.path, name, str(derivation.outputs[name].path)) for name in names]
     if options.link is not None:
         make_links(store, options.link, outputs)
+    if options.json:
+        import json
+
+        print(json.dumps([{"derivation": derivation, "output": name, "path": path} for derivation, name, path in outputs], indent=2))
+        return 0
     for _, _, path in outputs:
         sys.stdout.buffer.write(encode(path) + b"\n")
     return 0

@@ -1,0 +1,97 @@
+"""`nix-store --realise`: make store paths valid, by fetching and building, and print them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from nivalis.build.goals import Wanted, make_plan, parse_wanted
+from nivalis.build.progress import PlainRenderer, TerminalRenderer, describe_plan
+from nivalis.build.realisation import realise as realise_paths
+from nivalis.build.settings import BuildSettings
+from nivalis.cli.building import report_failures
+from nivalis.cli.evaluation import host_system
+from nivalis.cli.store_options import StoreOptions, store_path_of
+from nivalis.errors import InvalidPathError
+from nivalis.lang.encoding import encode
+from nivalis.store.paths import is_derivation
+from nivalis.store.store import Store
+
+__all__ = ["make_repairer", "realise"]
+
+
+class _Request(Protocol):
+    """What this needs of a command line of `nix-store`."""
+
+    options: StoreOptions
+    words: list[str]
+    flags: list[str]
+    root: str | None
+    prints_paths: bool
+
+
+def realise(store: Store, request: _Request) -> int:
+    """Realise what the words name; the exit status."""
+    settings = _settings(request.options.settings, request.flags)
+    wanted = [_wanted(store, word) for word in request.words]
+    if "--ignore-unknown" in request.flags:
+        wanted = [one for one in wanted if is_derivation(one.path) or store.is_valid(one.path)]
+    if "--dry-run" in request.flags:
+        plan = make_plan(store, wanted, settings)
+        for line in describe_plan(list(plan.goals), sorted(plan.fetches)):
+            print(line, file=sys.stderr)
+        return 0
+    kind = TerminalRenderer if sys.stderr.isatty() else PlainRenderer
+    renderer = kind(sys.stderr, names_builds=settings.max_jobs > 1)
+    try:
+        result = realise_paths(store, wanted, settings, listen=renderer.handle)
+    finally:
+        renderer.close()
+    report_failures(result)
+    if result.exit_status:
+        return result.exit_status
+    for number, one in enumerate(wanted, 1):
+        for name, path in _outputs(store, one):
+            shown = path
+            if request.root is not None:
+                link = request.root + (f"-{number}" if number > 1 else "") + ("" if name == "out" else f"-{name}")
+                shown = str(store.add_root(os.path.abspath(link), path))
+            if request.prints_paths:
+                sys.stdout.buffer.write(encode(shown) + b"\n")
+    return 0
+
+
+def make_repairer(store: Store) -> Callable[[str], object]:
+    """What mends a damaged path: building it again.  What was not built here cannot be mended so."""
+    settings = replace(_settings({}, []), mode="repair")
+
+    def repair(path: str) -> object:
+        deriver = store.path_info(path).deriver
+        if deriver is None or not store.is_valid(deriver):
+            raise InvalidPathError(f"path cannot be repaired, since it is not known how it was built: `{path}`")
+        realise_paths(store, [deriver], settings).check()
+        return None
+
+    return repair
+
+
+def _settings(options: dict[str, str], flags: Sequence[str]) -> BuildSettings:
+    made = BuildSettings.make(options.get("system") or host_system(), os.environ, options)
+    made = replace(made, log_lines=made.log_lines if "log-lines" in options else 0)
+    return replace(made, mode="check") if "--check" in flags else made
+
+
+def _wanted(store: Store, word: str) -> Wanted:
+    path, mark, names = word.partition("!")
+    return parse_wanted(store_path_of(store.layout, path, os.getcwd()) + mark + names, store)
+
+
+def _outputs(store: Store, wanted: Wanted) -> list[tuple[str, str]]:
+    if not is_derivation(wanted.path):
+        return [("out", wanted.path)]
+    outputs = store.read_derivation(wanted.path).outputs
+    names = wanted.outputs if wanted.outputs is not None else tuple(sorted(outputs))
+    return [(name, str(outputs[name].path)) for name in names]

@@ -1,0 +1,139 @@
+"""`nix-build`, `nivalis build`, `nivalis log` and `nix-store --realise` as programs, beside CppNix's where it has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from build_prelude import PRELUDE
+from nivalis.build.settings import find_static_shell
+from oracle import cppnix28
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+SHELL = find_static_shell()
+pytestmark = pytest.mark.skipif(SHELL is None, reason="no static shell: install busybox-static")
+
+EXPRESSION = """{ word ? "hello" }: rec {
+  one = sh "one" "echo ${word} > $out; echo building one";
+  many = shWith "many" { outputs = [ "out" "dev" ]; } "echo out > $out; echo ${one} > $dev";
+  bad = sh "bad" "echo before; exit 7";
+  needs = sh "needs" "cat ${bad} > $out";
+  slow = sh "slow" "sleep 100";
+  read = sh "read" "echo ${import made} > $out";
+  made = sh "made.nix" "echo '\\"imported\\"' > $out";
+}"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "default.nix").write_text(PRELUDE + EXPRESSION)
+    return tmp_path
+
+
+@pytest.fixture
+def program(folder: Path) -> Program:
+    """Runs a program of ours in `folder`, on a store of its own."""
+
+    def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "NIX_REMOTE": f"local?root={folder}/root", "HOME": str(folder / "home"), "NIX_PATH": "", "TMPDIR": str(folder)}
+        code = f"from nivalis.cli.{module} import main; main()"
+        return subprocess.run([sys.executable, "-c", code, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def theirs(folder: Path) -> Program:
+    oracle, reason = cppnix28()
+    if oracle is None:
+        pytest.skip(reason)
+    if os.geteuid() != 0:
+        pytest.skip("CppNix builds in a store under another root only as root")
+    place = folder / "theirs"
+    place.mkdir()
+    (place / "default.nix").write_text((folder / "default.nix").read_text())
+
+    def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        options = ["--option", "sandbox", "true", "--option", "sandbox-paths", f"/bin/sh={SHELL}", "--option", "build-users-group", ""]
+        result = oracle.run(name, [*words, *options], store=place / "root", cwd=place)
+        return subprocess.CompletedProcess([name, *words], result.status, result.stdout, result.stderr)
+
+    return run
+
+
+def _links(folder: Path) -> dict[str, str]:
+    return {path.name: os.readlink(path) for path in folder.iterdir() if path.is_symlink()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-A", "one"],
+        ["-A", "one", "-A", "many"],
+        ["-A", "many.dev", "-o", "link"],
+        ["-A", "one", "--argstr", "word", "other", "--no-out-link"],
+        ["-A", "one", "-A", "bad", "-A", "needs", "-k"],
+        ["-A", "needs"],
+        ["-A", "read"],
+        ["-A", "slow", "--timeout", "1"],
+        ["-A", "one", "--dry-run"],
+        ["-A", "nothing"],
+        ["--no-such-flag"],
+    ],
+)
+def test_beside_cppnix(words: list[str], program: Program, theirs: Program, folder: Path) -> None:
+    ours, other = program("nix_build", *words), theirs("nix-build", *words)
+    assert (ours.returncode, ours.stdout) == (other.returncode, other.stdout), (ours.stderr, other.stderr)
+    assert _links(folder) == _links(folder / "theirs")
+
+
+def test_what_is_said(program: Program, folder: Path) -> None:
+    first = program("nix_build", "-A", "one")
+    assert first.stderr.splitlines()[0] == "this derivation will be built:"
+    assert first.stderr.splitlines()[-1] == "building one"
+    # Nothing to do, and the evaluation is known.
+    again = program("nix_build", "-A", "one")
+    assert (again.stderr, again.stdout) == ("", first.stdout)
+    quiet = program("nix_build", "-Q", "-A", "bad")
+    assert "> before" in quiet.stderr and "nivalis log" in quiet.stderr
+
+
+def test_events(program: Program) -> None:
+    answer = program("nix_build", "-A", "many", "--json-events", "--no-out-link")
+    events = [json.loads(line) for line in answer.stderr.splitlines()]
+    assert [event["event"] for event in events] == ["plan-made", "build-started", "build-line", "build-finished", "build-started", "build-finished"]
+
+
+def test_nivalis_build_and_log(program: Program, folder: Path) -> None:
+    answer = program("__init__", "build", "-A", "many", "--json")
+    assert answer.returncode == 0, answer.stderr
+    (found,) = json.loads(answer.stdout)
+    assert found["output"] == "out" and os.readlink(folder / "result") == found["path"]
+    assert program("__init__", "log", found["derivation"]).stdout == ""
+    one = program("__init__", "build", "-A", "one", "--no-link").stdout.strip()
+    assert program("__init__", "log", one).stdout == "building one\n"
+    assert json.loads(program("__init__", "log", "--json", one).stdout)["log"] == "building one\n"
+    missing = program("__init__", "log", one.replace("-one", "-two"))
+    assert missing.returncode == 1 and "log-missing" in missing.stderr
+
+
+def test_realise_and_repair(program: Program, folder: Path) -> None:
+    built = program("nix_build", "-A", "many", "--no-out-link").stdout.strip()
+    drv_path = program("nix_store", "--query", "--deriver", built).stdout.strip()
+    outputs = program("nix_store", "--realise", drv_path).stdout.split()
+    assert len(outputs) == 2 and built in outputs
+    assert program("nix_store", "--realise", drv_path, "--check").returncode == 0
+    place = folder / "root" / built[1:]
+    place.chmod(0o644)
+    place.write_text("damaged")
+    assert program("nix_store", "--verify", "--check-contents").returncode == 1
+    mended = program("nix_store", "--verify", "--check-contents", "--repair")
+    assert mended.returncode == 0, mended.stderr
+    assert place.read_text() == "out\n"
+    assert program("nix_store", "--verify", "--check-contents").returncode == 0
