@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from oracle import Oracle, Result, cppnix28
 
 from nivalis.store import Store, StoreLayout
+from oracle import Oracle, Result, cppnix28
 
 Nix = Callable[..., Result]
 

@@ -324,7 +324,7 @@ while time.time() < end:
     with Store.open(StoreLayout.under(sys.argv[1])) as store:
         paths = []
         for number in range(random.randrange(1, 8)):
-            paths.append(store.add_text(f"t{random.randrange(20)}", b"x", random.sample(paths, min(2, len(paths)))))
+            paths.append(store.add_text(f"t{random.randrange(20)}", b"x", random.sample(paths, min(int(sys.argv[4]), len(paths)))))
         time.sleep(random.random() * 0.03)
         missing = set(paths) - store.valid_among(paths)
         assert not missing, missing
@@ -335,19 +335,43 @@ print(rounds)
 """
 
 
-def test_nothing_in_use_is_lost_beside_both_collectors(root: Path, store: Store, oracle: Oracle) -> None:
-    seconds = 3.0
+_COLLECTOR = """
+import sys
+from nivalis.store import Store, StoreLayout
+from nivalis.store.gc import collect
+from nivalis.store.queries import KeepPolicy
+with Store.open(StoreLayout.under(sys.argv[1])) as store:
+    while True:
+        collect(store, KeepPolicy())
+"""
+
+
+# A collector of CppNix 2.8's looks at the temporary roots when it first meets a path, and not again before it deletes it with all that
+# refers to it; so beside it nothing refers to anything.  Newer ones look again, as ours does.
+@pytest.mark.parametrize("with_cppnix", [False, True])
+def test_nothing_in_use_is_lost_beside_collectors(root: Path, store: Store, oracle: Oracle, with_cppnix: bool) -> None:
     adders = [
-        subprocess.Popen([sys.executable, "-c", _ADDER, str(root), str(seed), str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", _ADDER, str(root), str(seed), "2.5", "0" if with_cppnix else "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for seed in range(3)
     ]
-    end = time.monotonic() + seconds
+    other = None if with_cppnix else subprocess.Popen([sys.executable, "-c", _COLLECTOR, str(root)])
     removed = 0
-    while time.monotonic() < end:
-        removed += len(collect(store, KEEP).paths)
-        assert oracle.run("nix-store", ["--gc"], store=root).status == 0
-    for adder in adders:
-        out, errors = adder.communicate(timeout=30)
+    try:
+        while any(adder.poll() is None for adder in adders):
+            removed += len(collect(store, KEEP).paths)
+            if with_cppnix:
+                theirs = oracle.run("nix-store", ["--gc"], store=root)
+                assert theirs.status == 0, theirs.stderr
+            else:
+                assert other is not None and other.poll() is None
+    finally:
+        answers = [adder.communicate(timeout=30) for adder in adders]
+        if other is not None:
+            other.kill()
+            other.wait()
+    for adder, (out, errors) in zip(adders, answers, strict=True):
         assert adder.returncode == 0, errors.decode()
         assert int(out) > 3
     assert removed > 0

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from oracle import Oracle
 
 from nivalis.errors import InvalidPathError, RootError
 from nivalis.store import Store, StoreLayout
+from oracle import Oracle
 
 
 def test_temporary_roots_hold_off_the_collector(root: Path, nix) -> None:

@@ -178,12 +178,13 @@ def test_optimise(store: Store, tree: Path, oracle: Oracle, root: Path) -> None:
     assert optimise_store(store).files == 0
     place = Path(store.real_path(second))
     assert place.stat().st_mode & 0o777 == 0o555 and place.stat().st_mtime == 1 and (place / "sub").stat().st_mtime == 1
-    writable = place / "file"
+    writable = Path(store.real_path(store.add_bytes("fresh", b"hello\n")))
     writable.chmod(0o644)
     warnings: list[str] = []
     optimise_store(store, warnings.append)
     assert len(warnings) > 0
     writable.chmod(0o444)
+    assert optimise_store(store).files == 1
     store.close()
     names = sorted(os.listdir(root / "nix/store/.links"))
     assert "0.00 MiB freed by hard-linking 0 files" in oracle.run("nix-store", ["--optimise"], store=root).stderr

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     functions! {
         base32_decode, base32_encode, check_store_path_name, copy_path, derivation_outputs, derivation_references, dump_nar, hash_bytes, hash_file,
         hash_nar, hash_nar_of_bytes, hash_placeholder, make_content_address, make_fixed_output_path, make_output_path, make_source_path, make_text_path,
-        output_path_name, parse_content_address, parse_derivation, parse_store_path, restore_nar, scan_bytes, scan_path, split_store_path,
+        output_path_name, parse_content_address, parse_derivation, parse_store_path, restore_nar, restore_nar_prefix, scan_bytes, scan_path, split_store_path,
         unparse_derivation,
     }
     Ok(())
@@ -433,21 +433,58 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-const STORED: nar::RestoreOptions = nar::RestoreOptions { read_only_directories: true, canonical_times: true };
+const STORED: nar::RestoreOptions = nar::RestoreOptions { read_only_directories: true, canonical_times: true, writable: false };
 
 /// Makes the files of the NAR that a descriptor, or an object with `read`, gives up to its end; gives its hash and size.
 ///
-/// With `canonical`, directories are read-only and times are one second after the epoch, as in a store.
+/// With `canonical`, directories are read-only and times are one second after the epoch, as in a store. With `writable`, modes are
+/// what the umask leaves of 666 and 777.
 #[pyfunction]
-#[pyo3(signature = (file, target, *, canonical = false))]
-fn restore_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf, canonical: bool) -> PyResult<(Hash, u64)> {
+#[pyo3(signature = (file, target, *, canonical = false, writable = false))]
+fn restore_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf, canonical: bool, writable: bool) -> PyResult<(Hash, u64)> {
     let stream = Stream::new(file)?;
-    let options = if canonical { STORED } else { nar::RestoreOptions::default() };
+    let options = if canonical { STORED } else { nar::RestoreOptions { writable, ..Default::default() } };
     py.detach(|| {
         let mut source = Watched::new(Hashed(stream, Hasher::new(HashType::Sha256)));
         let size = nar::restore(&mut source, &target, options).map_err(nar_error)?;
         Ok((Hash(source.inner.1.finish()), size))
     })
+}
+
+/// A buffered reader that hashes what is consumed.
+struct HashedBuffer<R>(io::BufReader<R>, Hasher);
+
+impl<R: Read> Read for HashedBuffer<R> {
+    fn read(&mut self, data: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read(data)?;
+        self.1.update(&data[..n]);
+        Ok(n)
+    }
+}
+
+impl<R: Read> BufRead for HashedBuffer<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.1.update(&self.0.buffer()[..n]);
+        self.0.consume(n);
+    }
+}
+
+/// Makes the files of the NAR that a stream begins with, as in a store; gives its hash and size, and what was read beyond it.
+#[pyfunction]
+fn restore_nar_prefix<'py>(py: Python<'py>, file: &Bound<'py, PyAny>, target: PathBuf) -> PyResult<(Hash, u64, Bound<'py, PyBytes>)> {
+    let stream = Stream::new(file)?;
+    let (hash, size, rest) = py.detach(|| {
+        let buffer = io::BufReader::with_capacity(128 * 1024, Watched::new(stream));
+        let mut source = HashedBuffer(buffer, Hasher::new(HashType::Sha256));
+        let size = nar::restore_prefix(&mut source, &target, STORED).map_err(nar_error)?;
+        let rest = source.0.buffer().to_vec();
+        Ok::<_, PyErr>((Hash(source.1.finish()), size, rest))
+    })?;
+    Ok((hash, size, PyBytes::new(py, &rest)))
 }
 
 /// Copies `path` to `target` by way of its NAR, whose hash and size it gives: what arrives is what was hashed. Modes and times

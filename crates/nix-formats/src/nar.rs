@@ -23,7 +23,7 @@ use thiserror::Error;
 
 pub use dump::{dump_path, hash_path, hash_regular, FileType};
 pub use parse::{parse, parse_prefix, Visitor};
-pub use restore::{restore, RestoreOptions};
+pub use restore::{restore, restore_prefix, RestoreOptions};
 pub use writer::NarWriter;
 
 /// The word that a NAR begins with.

@@ -3,8 +3,9 @@
 Flags, output and exit status are CppNix's, byte by byte on stdout; errors on stderr are nivalis's own.  One operation per command
 line; an operation is a function here that gets the open store, its flags and its words.
 
-Building belongs to a higher package: `--realise` is handed to `nivalis.cli.nix_store_realise` where that exists, and otherwise serves for what is
-valid already.
+Building belongs to a higher package.  `nivalis.cli.nix_store_realise`, where there is such a module, does `--realise` by its
+`realise(store, request) -> int`, and mends damaged paths by `make_repairer(store) -> Callable[[str], object] | None`.  Without it `--realise`
+serves for what is valid already.
 """
 
 from __future__ import annotations
@@ -351,7 +352,9 @@ def _import(store: Store, request: Request) -> int:
 
     request.allow()
     request.refuse_words()
-    write_lines(list(import_paths(store, sys.stdin.buffer)))
+    # Unbuffered: reading ends with the stream's own end, not where a pipe's does.
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
+        write_lines(list(import_paths(store, stream)))
     return 0
 
 

@@ -6,9 +6,6 @@ and nothing else and nowhere else; modes hold no more than whether a file is exe
 
 from __future__ import annotations
 
-import os
-import stat
-
 from nivalis import _native
 from nivalis.store.nars import Readable
 
@@ -25,24 +22,4 @@ def restore_path(target: str, nar: int | Readable) -> None:
 
     The user's own files are the user's to change: as with CppNix, files are writable as far as the umask allows.
     """
-    _native.restore_nar(nar, target)
-    umask = _umask()
-    _make_writable(target, umask)
-
-
-def _umask() -> int:
-    umask = os.umask(0o022)
-    os.umask(umask)
-    return umask
-
-
-def _make_writable(path: str, umask: int) -> None:
-    pending = [path]
-    while pending:
-        place = pending.pop()
-        status = os.lstat(place)
-        if stat.S_ISDIR(status.st_mode):
-            with os.scandir(place) as entries:
-                pending += [entry.path for entry in entries if not entry.is_symlink()]
-        elif stat.S_ISREG(status.st_mode):
-            os.chmod(place, (0o666 & ~umask) | (0o111 if status.st_mode & stat.S_IXUSR else 0))
+    _native.restore_nar(nar, target, writable=True)

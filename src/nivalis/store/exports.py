@@ -4,8 +4,8 @@
     at the end:      0
 
 Numbers are 8 bytes, little-endian; strings have their length before them and zeros behind, up to a multiple of 8; a list of strings
-has its length before it.  That is CppNix's format.  There is no length before a NAR, so whoever reads the stream has to follow the NAR's own
-words to find its end: `_NarWords` does that and nothing else, and hands the bytes on to the kernel's reader, which judges them.
+has its length before it.  That is CppNix's format.  There is no length before a NAR: the kernel's reader finds its end, and gives back what it
+has read beyond it.
 
 The stream carries no hash and no signature: importing means trusting whoever made it, as with CppNix.  What is imported is still
 confined: see `nivalis.store.nars`.
@@ -32,10 +32,9 @@ __all__ = ["export_paths", "import_paths"]
 _MAGIC = 0x4558494E
 _END = b"\0" * 8
 _NEXT = b"\1" + b"\0" * 7
-# No path, keyword or signature is longer; contents of files are read in portions.
+# No path or signature is longer.
 _MAX_STRING = 64 * 1024
 _MAX_REFERENCES = 1_000_000
-_PORTION = 256 * 1024
 
 
 class _Writable(Protocol):
@@ -67,11 +66,11 @@ def export_paths(store: Store, paths: Collection[str], out: _Writable) -> None:
 
 
 def import_paths(store: Store, stream: _Readable) -> Iterator[str]:
-    """Add what `stream` (with a `read` that gives all it is asked for) holds, up to its end; the paths, each as soon as it is valid.
+    """Add what `stream` holds, up to its end; the paths, each as soon as it is valid.
 
     Raises NarError for a stream that is not one or is cut short, InvalidPathError for a missing reference.
     """
-    words = _NarWords(stream)
+    words = _Words(stream)
     while True:
         more = words.number()
         if more == 0:
@@ -81,13 +80,13 @@ def import_paths(store: Store, stream: _Readable) -> Iterator[str]:
         yield _import_one(store, words)
 
 
-def _import_one(store: Store, words: _NarWords) -> str:
+def _import_one(store: Store, words: _Words) -> str:
     # The path comes after the content, which waits under the name of a path that does not exist: as a temporary root, no collector takes it.
     waiting = f"{store.store_dir}/{_native.base32_encode(os.urandom(20))}-import"
     store.protect([waiting])
     part = store.real_path(waiting)
     try:
-        nar_hash, nar_size = _native.restore_nar(words.nar(), part, canonical=True)
+        nar_hash, nar_size = words.restore_nar(part)
         info = _read_info(store, words, nar_hash, nar_size)
         make_symlinks_canonical(part)
         store.protect([info.path, *info.references])
@@ -116,7 +115,7 @@ def _register(store: Store, info: PathInfo, part: str) -> None:
         store.database.register([Registration(info, outputs)])
 
 
-def _read_info(store: Store, words: _NarWords, nar_hash: _native.Hash, nar_size: int) -> PathInfo:
+def _read_info(store: Store, words: _Words, nar_hash: _native.Hash, nar_size: int) -> PathInfo:
     if words.number() != _MAGIC:
         raise NarError("not a stream of `nix-store --export`: the end of an object is not where it should be")
     path = check(words.text(), store.store_dir)
@@ -132,99 +131,40 @@ def _read_info(store: Store, words: _NarWords, nar_hash: _native.Hash, nar_size:
     return PathInfo(path, nar_hash, nar_size, references, deriver or None)
 
 
-class _NarWords:
-    """The numbers and strings of a stream, and the NARs in it, each as a reader of its own that ends where the NAR ends."""
+class _Words:
+    """The numbers and strings of a stream, and the NARs in it."""
 
     def __init__(self, stream: _Readable) -> None:
-        self._read = stream.read
+        self._stream = stream
+        # Read already, but not used.
+        self._rest = b""
 
     def number(self) -> int:
         return int.from_bytes(self._exactly(8), "little")
 
     def text(self) -> str:
-        return os.fsdecode(self._string()[1])
-
-    def nar(self) -> _Chunks:
-        return _Chunks(self._nar())
-
-    def _nar(self) -> Iterator[bytes]:
-        """The bytes of one NAR.  Whatever it is not sure of it passes on and ends: the kernel's reader says what is wrong."""
-        raw, word = self._string()
-        yield raw
-        depth = 0
-        collected: list[bytes] = []
-        size = 0
-        while True:
-            raw, word = self._string()
-            collected.append(raw)
-            size += len(raw)
-            if word == b"(":
-                depth += 1
-            elif word == b")":
-                depth -= 1
-                if depth <= 0:
-                    yield b"".join(collected)
-                    return
-            elif word == b"contents":
-                head = self._exactly(8)
-                length = int.from_bytes(head, "little")
-                padded = length + -length % 8
-                collected.append(head)
-                if padded + size <= _PORTION:
-                    collected.append(self._exactly(padded))
-                    size += padded
-                else:
-                    yield b"".join(collected)
-                    collected, size = [], 0
-                    while padded:
-                        portion = self._exactly(min(padded, _PORTION))
-                        padded -= len(portion)
-                        yield portion
-            elif word in (b"name", b"target"):
-                # What follows is a name, though it be a bracket.
-                raw, _ = self._string()
-                collected.append(raw)
-                size += len(raw)
-            if size >= _PORTION:
-                yield b"".join(collected)
-                collected, size = [], 0
-
-    def _string(self) -> tuple[bytes, bytes]:
-        """A string with its frame, and without."""
-        head = self._exactly(8)
-        length = int.from_bytes(head, "little")
+        length = self.number()
         if length > _MAX_STRING:
             raise NarError(f"string is too long: {length} bytes", hint="the stream is damaged, or not one of `nix-store --export`")
-        body = self._exactly(length + -length % 8)
-        return head + body, body[:length]
+        return os.fsdecode(self._exactly(length + -length % 8)[:length])
+
+    def restore_nar(self, target: str) -> tuple[_native.Hash, int]:
+        nar_hash, nar_size, self._rest = _native.restore_nar_prefix(self, target)
+        return nar_hash, nar_size
+
+    def read(self, size: int, /) -> bytes:
+        if not self._rest:
+            return self._stream.read(size)
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
 
     def _exactly(self, size: int) -> bytes:
-        if not size:
-            return b""
-        data = self._read(size)
+        data = b""
         while len(data) < size:
-            more = self._read(size - len(data))
+            more = self.read(size - len(data))
             if not more:
                 raise NarError("unexpected end of the stream", hint="the stream was cut short")
             data += more
-        return data
-
-
-class _Chunks:
-    """A reader over byte strings."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int, /) -> bytes:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = memoryview(chunk)
-        data = bytes(self._rest[:size])
-        self._rest = self._rest[size:]
         return data
 
 

@@ -41,7 +41,8 @@ class Savings:
 def optimise_store(store: Store, on_warning: Callable[[str], object] = lambda text: None) -> Savings:
     """Link all equal files of valid paths.  Raises OSError, StoreReadOnlyError."""
     savings = Savings()
-    linked: set[int] = set()
+    linked = {entry.inode() for entry in os.scandir(store.layout.links_dir)}
+    verified: set[int] = set()
     paths = sorted(store.database.all_valid())
     for start in range(0, len(paths), _AT_ONCE):
         portion = paths[start : start + _AT_ONCE]
@@ -49,27 +50,29 @@ def optimise_store(store: Store, on_warning: Callable[[str], object] = lambda te
         valid = store.valid_among(portion)
         for path in portion:
             if path in valid:
-                _Optimiser(store, path, linked, savings, on_warning).run()
+                _Optimiser(store, path, linked, verified, savings, on_warning).run()
     return savings
 
 
 def optimise_path(store: Store, path: str) -> Savings:
     """Link the files of one valid path, which must be a temporary root."""
     savings = Savings()
-    _Optimiser(store, path, set(), savings, lambda text: None).run()
+    _Optimiser(store, path, set(), set(), savings, lambda text: None).run()
     return savings
 
 
 class _Optimiser:
     """Links the files of one store path."""
 
-    def __init__(self, store: Store, path: str, linked: set[int], savings: Savings, on_warning: Callable[[str], object]) -> None:
+    def __init__(self, store: Store, path: str, linked: set[int], verified: set[int], savings: Savings, on_warning: Callable[[str], object]) -> None:
         self._path = path
         self._place = store.real_path(path)
         self._links = str(store.layout.links_dir)
         # The hash part makes it a part of the path that is a temporary root, so that no collector takes it away.
         self._temporary = f"{store.layout.real_store_dir}/{hash_part(path)}-{os.getpid()}-{os.urandom(4).hex()}.tmp"
+        # Inodes of files that are linked already, and of links that have been read and are what their names say.
         self._linked = linked
+        self._verified = verified
         self._savings = savings
         self._warn = on_warning
 
@@ -142,13 +145,13 @@ class _Optimiser:
             if there.st_ino == status.st_ino:
                 self._linked.add(status.st_ino)
                 return None
-            if there.st_ino not in self._linked and _digest(target, there) != os.path.basename(target):
+            if there.st_ino not in self._verified and _digest(target, there) != os.path.basename(target):
                 # Whoever was linked to it would be damaged too.
                 self._warn(f"removing corrupted link '{target}'; `nix-store --verify --check-contents --repair` looks for more")
                 with suppress(FileNotFoundError):
                     os.unlink(target)
                 continue
-            self._linked.add(there.st_ino)
+            self._verified.add(there.st_ino)
             return target
 
     def _replace(self, file: str, status: os.stat_result, target: str) -> None:

@@ -2,9 +2,9 @@
 
 A process keeps a file in `temproots/` with the store paths that it uses, each followed by a zero byte, and holds an exclusive
 `flock` on it for as long as it lives.  A collector reads all such files after it has taken `gc.lock` exclusively; a file whose
-lock it can get belongs to the dead, so it removes the file and writes a byte to it.  Whoever adds roots does so under a shared
-lock of `gc.lock`; where that cannot be had, a collector is at work, and must be told through the socket `gc-socket/socket`: a
-line with the path, answered by `1` when the path is safe.
+lock it can get belongs to the dead, so it removes the file and writes a byte to it.  Whoever has added roots to its file tries for
+a shared lock of `gc.lock`; where that cannot be had, a collector is at work, which may have read the file before, and must be told
+through the socket `gc-socket/socket`: a line with the path, answered by `1` when the path is safe.
 
 CppNix names the file by the process's number alone, and takes one that exists for stale.  Here a random part follows, which
 collectors ignore: two stores in one process, and processes with the same number in two namespaces, do not take each other's file.
@@ -51,12 +51,11 @@ class TempRoots:
             if not new:
                 return
             file = self._open_file()
+            # In the file first: a collector that begins from now on reads it.  One that is at work already is told, and nothing lies between.
+            _write_all(file, b"".join(path.encode() + b"\0" for path in new))
             holds_off = self._hold_off_collector(new)
-            try:
-                _write_all(file, b"".join(path.encode() + b"\0" for path in new))
-            finally:
-                if holds_off is not None:
-                    fcntl.flock(holds_off, fcntl.LOCK_UN)
+            if holds_off is not None:
+                fcntl.flock(holds_off, fcntl.LOCK_UN)
             self._known.update(new)
 
     def close(self) -> None:
@@ -97,7 +96,7 @@ class TempRoots:
             os.close(descriptor)
 
     def _hold_off_collector(self, paths: list[str]) -> int | None:
-        """Until the lock that is returned is given up no collector begins; None if one is at work, and knows all of `paths` now."""
+        """The shared lock of `gc.lock`, which says that no collector is at work; None if one is, and knows all of `paths` now."""
         if self._gc_lock is None:
             self._gc_lock = os.open(f"{self._state_dir}/gc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         while True:

@@ -5,13 +5,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{symlink, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{parse, Error, Visitor, CHUNK};
+use super::{parse, parse_prefix, Error, Visitor, CHUNK};
 
 /// What [`restore`] does beside making the files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,14 +21,22 @@ pub struct RestoreOptions {
     /// Sets the time of modification of files and directories to one second after the epoch, as in a store. The times of
     /// symlinks are left: the standard library cannot set them.
     pub canonical_times: bool,
+    /// Gives files the modes 644 and 755 as far as the umask allows, for trees that are a user's own.
+    pub writable: bool,
 }
 
 /// Makes the file or tree of the NAR in `reader` at `target`, which must not exist; gives the size of the NAR.
 ///
-/// Files have the mode 444 or 555 whatever the umask. What was made before an error is left for the caller to remove.
+/// Files have the mode 444 or 555 whatever the umask, if they are not to be writable. What was made before an error is left for the caller to remove.
 pub fn restore<R: Read>(reader: R, target: &Path, options: RestoreOptions) -> Result<u64, Error> {
     let mut restorer = Restorer { target, options, buffer: vec![0; CHUNK] };
     parse(reader, &mut restorer)
+}
+
+/// As [`restore`], but leaves what follows the NAR in `reader`.
+pub fn restore_prefix<R: BufRead>(reader: &mut R, target: &Path, options: RestoreOptions) -> Result<u64, Error> {
+    let mut restorer = Restorer { target, options, buffer: vec![0; CHUNK] };
+    parse_prefix(reader, &mut restorer)
 }
 
 struct Restorer<'t> {
@@ -53,7 +61,12 @@ impl Restorer<'_> {
 
     fn write_file(&mut self, path: &Path, executable: bool, contents: &mut dyn Read) -> Result<(), Error> {
         let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
-        let mode = if executable { 0o555 } else { 0o444 };
+        let mode = match (executable, self.options.writable) {
+            (false, false) => 0o444,
+            (true, false) => 0o555,
+            (false, true) => 0o666,
+            (true, true) => 0o777,
+        };
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed("creating"))?;
         loop {
             match contents.read(&mut self.buffer) {
@@ -63,7 +76,9 @@ impl Restorer<'_> {
                 Err(e) => return Err(Error::Read(e)),
             }
         }
-        file.set_permissions(Permissions::from_mode(mode)).map_err(failed("setting mode of"))?;
+        if !self.options.writable {
+            file.set_permissions(Permissions::from_mode(mode)).map_err(failed("setting mode of"))?;
+        }
         if let Some(times) = self.canonical_time() {
             file.set_times(times).map_err(failed("setting times of"))?;
         }

@@ -98,7 +98,7 @@ fn directory(names: &[&str]) -> Vec<u8> {
 fn restore_and_dump_give_the_oracles_bytes() {
     let scratch = Scratch::new();
     let target = scratch.join("tree");
-    let options = RestoreOptions { read_only_directories: true, canonical_times: true };
+    let options = RestoreOptions { read_only_directories: true, canonical_times: true, writable: false };
     assert_eq!(restore(TREE, &target, options).unwrap(), TREE.len() as u64);
     assert_eq!(dump_path::<_, Error>(&target, Vec::new(), &mut |_, _| Ok(true)).unwrap(), TREE);
     let (hash, size) = hash_path(&target, HashType::Sha256).unwrap();
