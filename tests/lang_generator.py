@@ -13,7 +13,7 @@ from random import Random
 
 TYPES = ("int", "float", "string", "bool", "null", "list", "set", "function")
 NAMES = ("a", "b", "c", "d", "x'", "y-z", "_q")
-WORDS = ("", "a", "b", "ab", "abc", "hello world", "1.2.3", "x-1.0", "é", "A,b,,c", "\\n", "\\t\\\"", "$", "\\${", "''")
+WORDS = ("", "a", "b", "ab", "abc", "hello world", "1.2.3", "x-1.0", "é", "A,b,,c", "\\n", '\\t\\"', "$", "\\${", "''")
 
 
 @dataclass
@@ -178,7 +178,7 @@ class _Generator:
         if shape == 11:
             return f"({pick(['baseNameOf', 'dirOf'])} {text()})"
         if shape == 12:
-            return f"(builtins.concatStringsSep \",\" (builtins.attrNames {of('set', depth, scope)}))"
+            return f'(builtins.concatStringsSep "," (builtins.attrNames {of("set", depth, scope)}))'
         if shape == 13:
             return f"(builtins.parseDrvName {text()}).{pick(['name', 'version'])}"
         if shape == 14:
@@ -265,7 +265,7 @@ class _Generator:
             known = self.random.sample(sorted(scope.variables), min(2, len(scope.variables)))
             return f"{{ inherit {' '.join(known)}; }}"
         if shape == 8:
-            return f"(removeAttrs {sub()} [ \"{pick(NAMES)}\" \"{pick(NAMES)}\" ])"
+            return f'(removeAttrs {sub()} [ "{pick(NAMES)}" "{pick(NAMES)}" ])'
         if shape == 9:
             return f"(builtins.mapAttrs (n: v: {pick(['n', 'v', '[ n v ]', 'builtins.typeOf v'])}) {sub()})"
         if shape == 10:

@@ -171,9 +171,7 @@ def _configuration() -> Path:
 def _version_of(oracle: Oracle) -> str | None:
     """The version (`2.26`) that the program names itself, or None where it does not start."""
     try:
-        done = subprocess.run(
-            [*oracle.command(), "--version"], env={**os.environ, **oracle.env}, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*oracle.command(), "--version"], env={**os.environ, **oracle.env}, capture_output=True, text=True, check=False)
     except (OSError, OracleError):
         return None
     match = re.search(r"\b(\d+\.\d+)(\.\d+)*\S*$", done.stdout.strip())
