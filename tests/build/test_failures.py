@@ -14,6 +14,7 @@ from nivalis.build.errors import BuildError
 from nivalis.build.events import BuildFailed, BuildStarted
 from nivalis.build.log import LogMissingError, read_log
 from nivalis.errors import InvalidPathError, NivalisError
+from nivalis.store import Store, StoreLayout
 from nivalis.store.metadata import remove_tree
 
 FIXED = 'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; '
@@ -259,3 +260,49 @@ def test_logs(workshop: Any) -> None:
     assert read_log(workshop.store.layout, drv_path) == b"a\nb\rc\nd"
     place = workshop.store.layout.log_dir / "drvs" / drv_path[11:13] / f"{drv_path[13:]}.bz2"
     assert subprocess.run(["bzip2", "-dc", place], capture_output=True, check=True).stdout == b"a\nb\rc\nd"
+
+
+def test_folders_too_deep_for_any_path(workshop: Any) -> None:
+    # Two that just have a path, one moved into the other.
+    deep = "p=$(for i in $(seq 17); do printf '%0199d/' 0; done); mkdir -p a/$p b/$p; t=$PWD; (cd b/$p; mv $t/a .)"
+    error = workshop.fail(f'sh "deep" "mkdir $out; cd $out; {deep}"')
+    assert error.code == "output-invalid" and "too deep" in str(error)
+    # Elsewhere it is nobody's business.
+    workshop.build(f'sh "deep-elsewhere" "echo > $out; {deep}; cd /tmp; {deep}; mkdir $out-more; cd $out-more; {deep}"')
+
+
+def test_a_full_disk(workshop: Any, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", small], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with Store.open(StoreLayout.under(small)) as store:
+            filled = type(workshop)(store, workshop.environment)
+            error = filled.fail('sh "fills" "head -c 40000000 /dev/zero > $out"')
+            assert error.code == "build-failed" and "disk is full" in str(error)
+            # What does not need that much is built afterwards.
+            filled.build('sh "small" "echo > $out"')
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_without_the_sandbox(tmp_path: Path, workshop: Any) -> None:
+    place = tmp_path / "own" / "store"
+    layout = StoreLayout(str(place), place, tmp_path / "own/var", tmp_path / "own/log")
+    with Store.open(layout) as store:
+        bare = type(workshop)(store, workshop.environment)
+        options = {"sandbox": "false", "build_users_group": ""}
+        text = 'sh "bare" "PATH=/usr/bin:/bin; pwd > $out; echo $NIX_STORE $NIX_BUILD_TOP >> $out; chmod 4755 $out"'
+        built = bare.build(text, **options)
+        folder, variables = Path(built).read_text().splitlines()
+        assert variables == f"{place} {folder}" and folder.startswith(workshop.environment["TMPDIR"])
+        assert os.stat(built).st_mode & 0o7777 == 0o555
+        error = bare.fail('sh "fails" "PATH=/usr/bin:/bin; mkdir $out; echo x > $out/x; exit 3"', **options)
+        assert error.code == "build-failed"
+        slow = bare.fail('sh "slow" "PATH=/usr/bin:/bin; sleep 54321 & sleep 54321"', timeout="1", **options)
+        assert slow.code == "build-timed-out" and _processes("54321") == []
+        again = bare.realise(bare.instantiate(text), mode="check", **options)
+        assert next(iter(again.failures.values())).code == "sandbox-unavailable"

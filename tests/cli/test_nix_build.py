@@ -137,3 +137,15 @@ def test_realise_and_repair(program: Program, folder: Path) -> None:
     assert mended.returncode == 0, mended.stderr
     assert place.read_text() == "out\n"
     assert program("nix_store", "--verify", "--check-contents").returncode == 0
+
+
+def test_nix_instantiate_builds_and_fetches_what_it_imports(program: Program, folder: Path) -> None:
+    answer = program("nix_instantiate", "-A", "read")
+    assert answer.returncode == 0 and answer.stdout.strip().endswith("-read.drv"), answer.stderr
+    (folder / "word").write_text("fetched")
+    expression = f'builtins.readFile (builtins.fetchurl "file://{folder}/word")'
+    fetched = program("nix_instantiate", "--eval", "-E", expression)
+    assert fetched.stdout == '"fetched"\n', fetched.stderr
+    # Nothing is built for an evaluation that writes nothing.
+    refused = program("nix_instantiate", "--eval", "-E", f'import (import {folder} {{ word = "x"; }}).one')
+    assert refused.returncode == 1 and "not-built" in refused.stderr

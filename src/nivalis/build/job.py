@@ -26,6 +26,7 @@ from nivalis.build import builtin_builders, sandbox
 from nivalis.build.environment import make_environment
 from nivalis.build.errors import BuildError, BuildStoppedError, BuildTimeoutError, CannotBuildError, NotDeterministicError, SandboxError
 from nivalis.build.events import BuildFinished, BuildLine, BuildStarted, Listener, Waiting
+from nivalis.build.leftovers import remove_leftovers
 from nivalis.build.locks import hold_locks
 from nivalis.build.log import BuildLog, log_place
 from nivalis.build.options import DerivationOptions
@@ -37,7 +38,6 @@ from nivalis.build.users import BuildUser, can_reach, take_user
 from nivalis.errors import StoreContentError
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.derivation import Derivation
-from nivalis.store.metadata import remove_tree
 from nivalis.store.paths import base_name
 from nivalis.store.store import Store
 
@@ -91,7 +91,7 @@ class Job:
             started = time.monotonic()
             self._listen(BuildStarted(self._drv_path))
             for path in set(self._paths.values()) - valid:
-                remove_tree(store.real_path(path))
+                remove_leftovers(store.real_path(path))
             self._build(valid)
             self._listen(BuildFinished(self._drv_path, tuple(self._paths.values()), time.monotonic() - started))
 
@@ -225,19 +225,19 @@ class Job:
                 _give_back(folder)
                 error.hint = f"the build folder is kept: `{folder}`" if error.hint is None else f"{error.hint}; the build folder is kept: `{folder}`"
             else:
-                remove_tree(folder)
+                remove_leftovers(folder)
             raise
         except BaseException:
-            remove_tree(folder)
+            remove_leftovers(folder)
             raise
         else:
-            remove_tree(folder)
+            remove_leftovers(folder)
 
     @contextmanager
     def _room(self, user: BuildUser | None) -> Iterator[Path]:
         """The folder beside the store's objects in which the build has its view of the store."""
         room = Path(f"{self._store.real_path(self._drv_path)}.chroot")
-        remove_tree(str(room))
+        remove_leftovers(str(room))
         room.mkdir(0o700)
         try:
             for name, mode in (("store", 0o755), ("tmp", 0o1777)):
@@ -249,7 +249,7 @@ class Job:
                 os.chown(room, user.uid, user.gid)
             yield room
         finally:
-            remove_tree(str(room))
+            remove_leftovers(str(room))
 
     def _run_inside(self, view: sandbox.Sandbox, command: Sequence[str], user: BuildUser | None) -> tuple[Ended, tuple[str, ...]]:
         assert self._program is not None
@@ -341,7 +341,7 @@ class Job:
         for one in produced:
             place = store.real_path(one.path)
             if one.place != place:
-                remove_tree(place)
+                remove_leftovers(place)
                 _move(one.place, place)
         store.database.register(
             [
@@ -352,7 +352,7 @@ class Job:
 
     def _remove_invalid(self) -> None:
         for path in set(self._paths.values()) - self._store.valid_among(self._paths.values()):
-            remove_tree(self._store.real_path(path))
+            remove_leftovers(self._store.real_path(path))
 
     def _compare(self, produced: Sequence[Produced]) -> None:
         """Compare a second build with what is valid."""
@@ -365,7 +365,7 @@ class Job:
             message = f"derivation `{self._drv_path}` may not be deterministic: output `{one.path}` differs"
             if self._settings.keep_failed:
                 kept = f"{place}.check"
-                remove_tree(kept)
+                remove_leftovers(kept)
                 _move(one.place, kept)
                 message += f" from `{kept}`"
             listed = "".join(f"\n  {line}" for line in differences[:20])

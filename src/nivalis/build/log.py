@@ -87,8 +87,9 @@ class BuildLog:
         if self._file is not None:
             if self._compressor is not None:
                 self._put(self._compressor.flush())
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None
+            if file is not None:
+                os.close(file)
         return lines
 
     def __enter__(self) -> BuildLog:
@@ -98,10 +99,16 @@ class BuildLog:
         self.close()
 
     def _put(self, data: bytes) -> None:
-        if self._file is not None:
+        if self._file is None:
+            return
+        try:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._file, view) :]
+        except OSError:
+            # A full disk ends the log, and the builder itself says the rest.
+            os.close(self._file)
+            self._file = None
 
 
 def _shown(line: bytes | bytearray) -> str:

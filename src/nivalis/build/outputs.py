@@ -10,6 +10,7 @@ Every process of the build must have ended: what is checked here must not change
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Collection, Mapping, Sequence
@@ -92,33 +93,44 @@ def make_output_canonical(place: str, owner: int, seen: set[tuple[int, int]]) ->
 
     `seen` holds the files (device, inode) that have been given away already: they may have more than one name.
     """
+    pending = [place]
+    try:
+        while pending:
+            pending += _make_one_canonical(pending.pop(), owner, seen)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise StoreContentError(f"folders lie too deep within one another: `{place}`") from error
+
+
+def _make_one_canonical(place: str, owner: int, seen: set[tuple[int, int]]) -> list[str]:
+    """Do so for one file or folder; what is in the folder."""
     status = os.lstat(place)
     identity = (status.st_dev, status.st_ino)
-    ours = os.geteuid()
+    ours, group = os.geteuid(), os.getegid()
     if status.st_uid != owner and not (status.st_uid == ours and identity in seen):
         raise StoreContentError(f"file belongs to user {status.st_uid}, not to the builder: `{place}`")
     seen.add(identity)
     kind = stat.S_IFMT(status.st_mode)
     if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
         raise StoreContentError(f"file is neither regular, nor a directory, nor a symlink: `{place}`")
+    inside = []
     if kind == stat.S_IFDIR:
         if status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
             os.chmod(place, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)
-        with os.scandir(place) as entries:
-            names = [entry.path for entry in entries]
-        for name in names:
-            make_output_canonical(name, owner, seen)
+        inside = [f"{place}/{name}" for name in os.listdir(place)]
     if kind != stat.S_IFLNK:
         for attribute in os.listxattr(place, follow_symlinks=False):
             if attribute not in _KEPT_ATTRIBUTES:
                 with suppress(OSError):
                     os.removexattr(place, attribute, follow_symlinks=False)
-    if status.st_uid != ours or status.st_gid != os.getegid():
-        os.chown(place, ours, os.getegid(), follow_symlinks=False)
+    if (status.st_uid, status.st_gid) != (ours, group):
+        os.chown(place, ours, group, follow_symlinks=False)
     if kind != stat.S_IFLNK:
         # After the change of owner: that clears the setuid bit, but only for executables.
         os.chmod(place, 0o555 if kind == stat.S_IFDIR or status.st_mode & stat.S_IXUSR else 0o444)
     os.utime(place, ns=TIMES, follow_symlinks=False)
+    return inside
 
 
 def _check_flat(name: str, output: Output, place: str, drv_path: str) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
 from nivalis.cli.building import BuildOptions, make_links, report_failures
-from nivalis.cli.eval_cache import Request, cache_folder, show_messages
+from nivalis.cli.effects import LazyFetcher
+from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import make_arguments, resolve_file
 from nivalis.cli.failures import fold_trace, run
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message
@@ -148,14 +149,12 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
 def _evaluate(options: Options, store: Store, folder: str, environment: dict[str, str], text: bytes, request: Request | None) -> list[str]:
     """What to build: `derivation!output` each."""
     from nivalis.build.builder import StoreBuilder
-    from nivalis.fetch.fetcher import StoreFetcher
 
     settings = options.settings(environment, folder, store.layout)
     build_settings = options.build_settings(environment)
     renderer = options.renderer(build_settings)
     builder = StoreBuilder(store, build_settings, listen=renderer.handle)
-    cache = cache_folder(environment)
-    fetcher = None if cache is None else StoreFetcher(store, cache, environment)
+    fetcher = LazyFetcher(store, environment)
     _native.keep_heap_small()
     evaluator = Evaluator(
         store,

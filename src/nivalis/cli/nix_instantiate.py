@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.effects import LazyBuilder, LazyFetcher
 from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
 from nivalis.cli.failures import fold_trace, run
@@ -158,7 +159,16 @@ def nix_instantiate(words: Sequence[str]) -> int:
             hit.close()
             return 0
         _native.keep_heap_small()
-        evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, record=request is not None)
+        fetcher = LazyFetcher(store, environment)
+        evaluator = Evaluator(
+            store,
+            settings,
+            on_trace=show_trace_message,
+            on_warn=show_evaluation_warning,
+            fetcher=fetcher,
+            builder=None if isinstance(store, StoreLayout) else LazyBuilder(store, environment, options.system),
+            record=request is not None,
+        )
         try:
             evaluation = _Run(options, evaluator, roots, folder, text)
             warned = len(options.warnings)
@@ -178,6 +188,8 @@ def nix_instantiate(words: Sequence[str]) -> int:
             if not options.show_trace:
                 fold_trace(error, options.library(settings, folder, layout.store_dir))
             raise
+        finally:
+            fetcher.close()
     finally:
         # The process ends: its memory need not be given back piece by piece.
         if not isinstance(store, StoreLayout):

@@ -147,7 +147,7 @@ class Host:
             derivation, output = missing[0]
             raise NotBuiltError(
                 f"evaluation needs output `{output}` of a derivation that is not built: `{derivation}`",
-                hint="nivalis cannot build yet; build it by another Nix on this store, then evaluate again",
+                hint="nothing is built for an evaluation that writes nothing; `--read-write-mode` lets it, or build it first",
             )
         return self._builder.realise(wanted)
 
@@ -180,14 +180,14 @@ class Host:
     def fetch(self, kind: str, arguments: dict[str, str]) -> tuple[str, dict[str, str | int | bool]]:
         if self._fetcher is None:
             what = arguments.get("url", "")
-            raise FetchError(f"`builtins.{kind}` cannot fetch: `{what}`", hint="fetching comes with the builder; nivalis has neither yet")
+            raise FetchError(f"`builtins.{kind}` cannot fetch: `{what}`", hint="this evaluation is not given the network")
         return self._fetcher.fetch(kind, arguments)
 
     def search_entry(self, address: str) -> str | None:
         if self._fetcher is None:
             raise FetchError(
                 f"an entry of the search path cannot be fetched: `{address}`",
-                hint="fetching comes with the builder; name a folder by `-I` or NIX_PATH instead",
+                hint="this evaluation is not given the network; name a folder by `-I` or NIX_PATH instead",
             )
         return self._fetcher.search_entry(address)
 
