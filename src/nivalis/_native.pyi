@@ -51,7 +51,9 @@ __all__ = [
     "scan_bytes",
     "scan_path",
     "split_store_path",
+    "unpack_nar",
     "unparse_derivation",
+    "write_nar",
 ]
 
 __version__: str
@@ -192,15 +194,21 @@ def hash_nar_of_bytes(data: Buffer, algo: str = "sha256", *, executable: bool = 
 def dump_nar(path: StrPath, file: int | _Writable, *, filter: Filter | None = None) -> tuple[Hash, int]:
     """Write the NAR of `path` to a descriptor or an object with `write`; its SHA-256 and size."""
 
-def restore_nar(file: int | _Readable, target: StrPath, *, canonical: bool = False, writable: bool = False) -> tuple[Hash, int]:
+def restore_nar(file: int | _Readable, target: StrPath, *, canonical: bool = False) -> tuple[Hash, int]:
     """Make the files of the one NAR that `file` holds at `target`, which must not exist; the NAR's SHA-256 and size.
 
-    With `canonical`, directories are read-only and times are one second after the epoch (not those of symlinks).  With `writable`
-    (and without `canonical`), files are writable as far as the umask allows.  What was made before an error is left.  Raises NarError.
+    With `canonical`, directories are read-only and times are one second after the epoch (not those of symlinks).  What was made
+    before an error is left.  Raises NarError.
     """
 
 def restore_nar_prefix(file: int | _Readable, target: StrPath) -> tuple[Hash, int, bytes]:
     """As `restore_nar(canonical=True)`, from a stream in which more may follow: what of that was read already is given too."""
+
+def unpack_nar(file: int | _Readable, target: StrPath) -> int:
+    """Make a user's own files, as writable as the umask lets them be, of the one NAR in `file`; its size.  Nothing is hashed."""
+
+def write_nar(path: StrPath, file: int | _Writable) -> None:
+    """Write the NAR of `path` to a descriptor or an object with `write`.  Nothing is hashed."""
 
 def copy_path(path: StrPath, target: StrPath, *, filter: Filter | None = None) -> tuple[Hash, int]:
     """Copy by way of a NAR, with a store's modes and times (not those of symlinks); the NAR's SHA-256 and size."""

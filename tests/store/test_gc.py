@@ -18,6 +18,7 @@ import pytest
 
 from nivalis.errors import StoreReadOnlyError
 from nivalis.store import Store, StoreLayout
+from nivalis.store.exports import export_paths
 from nivalis.store.gc import PathInUseError, collect, delete_paths, find_dead, find_live
 from nivalis.store.gc_server import RootServer
 from nivalis.store.live_roots import find_permanent_roots, find_roots, find_runtime_roots
@@ -384,6 +385,7 @@ def test_nothing_in_use_is_lost_beside_collectors(root: Path, store: Store, orac
 _VICTIM = """
 import sys, os, random
 from nivalis.store import Store, StoreLayout
+from nivalis.store.exports import import_paths
 from nivalis.store.gc import collect
 from nivalis.store.optimise import optimise_store
 from nivalis.store.queries import KeepPolicy
@@ -399,6 +401,11 @@ with Store.open(StoreLayout.under(root)) as store:
             for number in range(5):
                 store.add_path(tree, name=f"t{random.randrange(10**6)}")
             optimise_store(store)
+        elif work == "import":
+            with open(tree + ".export", "rb") as stream:
+                list(import_paths(store, stream))
+            store.temp_roots.close()
+            collect(store, KeepPolicy())
         else:
             store.temp_roots.close()
             for number in range(5):
@@ -408,7 +415,7 @@ with Store.open(StoreLayout.under(root)) as store:
 """
 
 
-@pytest.mark.parametrize("work", ["add", "optimise", "collect"])
+@pytest.mark.parametrize("work", ["add", "optimise", "collect", "import"])
 def test_killed_at_any_moment_the_store_stays_valid(root: Path, store: Store, oracle: Oracle, tmp_path: Path, work: str) -> None:
     tree = tmp_path / "source"
     for number in range(20):
@@ -417,6 +424,9 @@ def test_killed_at_any_moment_the_store_stays_valid(root: Path, store: Store, or
     kept = store.add_path(tree, name="kept")
     store.add_root(tmp_path / "result", kept)
     store.close()
+    with Store.open(StoreLayout.under(tmp_path / "other")) as other, open(f"{tree}.export", "wb") as stream:
+        first = other.add_path(tree, name="first")
+        export_paths(other, [first, other.add_text("second", b"", [first])], stream)
     chance = random.Random(work)
     for _ in range(6):
         victim = subprocess.Popen([sys.executable, "-c", _VICTIM, work, str(root), str(tree)], stdout=subprocess.PIPE)

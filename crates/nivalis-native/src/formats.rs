@@ -36,7 +36,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         base32_decode, base32_encode, check_store_path_name, copy_path, derivation_outputs, derivation_references, dump_nar, hash_bytes, hash_file,
         hash_nar, hash_nar_of_bytes, hash_placeholder, make_content_address, make_fixed_output_path, make_output_path, make_source_path, make_text_path,
         output_path_name, parse_content_address, parse_derivation, parse_store_path, restore_nar, restore_nar_prefix, scan_bytes, scan_path, split_store_path,
-        unparse_derivation,
+        unpack_nar, unparse_derivation, write_nar,
     }
     Ok(())
 }
@@ -437,17 +437,34 @@ const STORED: nar::RestoreOptions = nar::RestoreOptions { read_only_directories:
 
 /// Makes the files of the NAR that a descriptor, or an object with `read`, gives up to its end; gives its hash and size.
 ///
-/// With `canonical`, directories are read-only and times are one second after the epoch, as in a store. With `writable`, modes are
-/// what the umask leaves of 666 and 777.
+/// With `canonical`, directories are read-only and times are one second after the epoch, as in a store.
 #[pyfunction]
-#[pyo3(signature = (file, target, *, canonical = false, writable = false))]
-fn restore_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf, canonical: bool, writable: bool) -> PyResult<(Hash, u64)> {
+#[pyo3(signature = (file, target, *, canonical = false))]
+fn restore_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf, canonical: bool) -> PyResult<(Hash, u64)> {
     let stream = Stream::new(file)?;
-    let options = if canonical { STORED } else { nar::RestoreOptions { writable, ..Default::default() } };
+    let options = if canonical { STORED } else { nar::RestoreOptions::default() };
     py.detach(|| {
         let mut source = Watched::new(Hashed(stream, Hasher::new(HashType::Sha256)));
         let size = nar::restore(&mut source, &target, options).map_err(nar_error)?;
         Ok((Hash(source.inner.1.finish()), size))
+    })
+}
+
+/// Makes a user's own files, as writable as the umask lets them be, of the one NAR in a stream; gives its size. Nothing is hashed.
+#[pyfunction]
+fn unpack_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf) -> PyResult<u64> {
+    let stream = Stream::new(file)?;
+    let options = nar::RestoreOptions { writable: true, ..Default::default() };
+    py.detach(|| nar::restore(Watched::new(stream), &target, options).map_err(nar_error))
+}
+
+/// Writes the NAR of `path` to a stream. Nothing is hashed.
+#[pyfunction]
+fn write_nar(py: Python<'_>, path: PathBuf, file: &Bound<'_, PyAny>) -> PyResult<()> {
+    let stream = Stream::new(file)?;
+    py.detach(|| {
+        let mut out = dump(&path, Watched::new(io::BufWriter::with_capacity(256 * 1024, stream)), None)?.inner;
+        out.flush().map_err(|error| io_error(error, None))
     })
 }
 

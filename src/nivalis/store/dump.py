@@ -14,7 +14,7 @@ __all__ = ["dump_path", "restore_path"]
 
 def dump_path(path: str, out: int) -> None:
     """Write the NAR of the file or tree at `path` to a descriptor.  Raises OSError, StoreContentError."""
-    _native.dump_nar(path, out)
+    _native.write_nar(path, out)
 
 
 def restore_path(target: str, nar: int | Readable) -> None:
@@ -22,4 +22,4 @@ def restore_path(target: str, nar: int | Readable) -> None:
 
     The user's own files are the user's to change: as with CppNix, files are writable as far as the umask allows.
     """
-    _native.restore_nar(nar, target, writable=True)
+    _native.unpack_nar(nar, target)
