@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from nivalis import _native
+from nivalis.cli.arguments import read_arguments
 from nivalis.cli.nix_store import nix_store
+from nivalis.cli.store_options import StoreOptions
 from nivalis.errors import InvalidPathError, NarError, NivalisError
 from nivalis.store import Store, StoreLayout
 from nivalis.store.dump import restore_path
@@ -448,6 +450,15 @@ def test_words_from_stdin_and_links(built: tuple[Path, str], tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError):
         ours("-q", "--resolve", "/etc/nowhere")
     assert ours("-r", drv) == f"{top}\n"
+
+
+def test_flags_of_building_become_settings() -> None:
+    options = StoreOptions()
+    words: list[str] = []
+    flags = ["-j4", "--cores", "2", "-k", "--no-fallback", "--option", "sandbox", "false", "-v", "--keep-outputs", "x"]
+    read_arguments(flags, options.flags({}), words.append)
+    wanted = {"max-jobs": "4", "cores": "2", "keep-going": "true", "fallback": "false", "sandbox": "false"}
+    assert words == ["x"] and options.keep.outputs and wanted.items() <= options.settings.items()
 
 
 def test_help_and_version() -> None:

@@ -1,7 +1,7 @@
 """What the commands share that work on a store and evaluate nothing: their flags, the store, how a word names a store path.
 
 Flags and settings have CppNix's names.  Those that concern evaluating and building are understood where a command line may have them
-(`-v`, `--option cores 4`), and change nothing; their table is only loaded when such a flag occurs.
+(`-v`, `--cores 4`), and only kept for whoever builds; their table is loaded when such a flag occurs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _SWITCHES = {
     "keep-derivations": "keep_derivations",
     "gc-keep-derivations": "keep_derivations",
 }
+_LETTERS = {"-j": "max-jobs", "-k": "keep-going", "-K": "keep-failed"}
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -51,7 +52,7 @@ class StoreOptions:
         for name, field in _SWITCHES.items():
             shared[f"--{name}"] = (0, lambda field=field: setattr(self, field, True))
             shared[f"--no-{name}"] = (0, lambda field=field: setattr(self, field, False))
-        return _WithOthers({**shared, **own})
+        return _WithOthers({**shared, **own}, self.settings)
 
     def set(self, name: str, value: str) -> None:
         """Set one of Nix's settings.  Raises UsageError for a value that it cannot have."""
@@ -81,14 +82,27 @@ class StoreOptions:
 
 
 class _WithOthers(Mapping[str, tuple[int, Callable[..., object]]]):
-    """A table of flags, and behind it the flags of evaluating commands, loaded when they are first asked for."""
+    """A table of flags, and behind it the flags of other commands, loaded when they are first asked for.
 
-    def __init__(self, own: Flags) -> None:
+    Those are only kept as the settings that they set.
+    """
+
+    def __init__(self, own: Flags, settings: dict[str, str]) -> None:
         self._own = own
+        self._settings = settings
         self._others: Flags | None = None
 
     def __getitem__(self, flag: str) -> tuple[int, Callable[..., object]]:
-        return self._own[flag] if flag in self._own else self._load()[flag]
+        if flag in self._own:
+            return self._own[flag]
+        count, _ = self._load()[flag]
+        name = _LETTERS.get(flag) or flag.removeprefix("--")
+        if count == 1:
+            return 1, lambda value: self._settings.__setitem__(name, value)
+        if count == 0:
+            value = "false" if name.startswith("no-") else "true"
+            return 0, lambda: self._settings.__setitem__(name.removeprefix("no-"), value)
+        return count, lambda *words: None
 
     def __contains__(self, flag: object) -> bool:
         return flag in self._own or (isinstance(flag, str) and flag.startswith("-") and flag in self._load())
