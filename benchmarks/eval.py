@@ -155,7 +155,8 @@ def run_bench(folder: Path, rounds: int, only: Sequence[str]) -> Report:
     nixpkgs, reason = find_nixpkgs()
     left_out += [reason] if reason else []
     bench = Bench(folder, peers, nixpkgs, rounds)
-    load = os.getloadavg()[0]
+    # Before the first run: a benchmark takes minutes, in which a checkout may change.
+    load, commit = os.getloadavg()[0], describe_commit()
 
     def is_wanted(name: str) -> bool:
         return not only or any(part in name for part in only)
@@ -175,7 +176,7 @@ def run_bench(folder: Path, rounds: int, only: Sequence[str]) -> Report:
     return Report(
         rows,
         [
-            f"{time.strftime('%Y-%m-%d')}, nivalis at commit {describe_commit()}, Python {sys.version.split()[0]}, beside {versions}.",
+            f"{time.strftime('%Y-%m-%d')}, nivalis at commit {commit}, Python {sys.version.split()[0]}, beside {versions}.",
             f"{describe_machine()}; load {load:.1f} before the first run.",
             f"Median of {rounds} rounds after one to warm up, all programs in turn. Spread: from the fastest run of a program to its slowest, "
             "in parts of the median; of the least even program.",
