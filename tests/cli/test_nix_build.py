@@ -139,6 +139,16 @@ def test_realise_and_repair(program: Program, folder: Path) -> None:
     assert program("nix_store", "--verify", "--check-contents").returncode == 0
 
 
+def test_realise_hears_the_flags_of_builds(program: Program, folder: Path) -> None:
+    drv_paths = program("nix_instantiate", "-A", "bad", "-A", "one", "-A", "slow").stdout.split()
+    answer = program("nix_store", "--realise", *drv_paths, "-k", "-j3", "-K", "--timeout", "2")
+    assert answer.returncode == 101
+    assert "bad> before" in answer.stderr and "one> building one" in answer.stderr and "timed out" in answer.stderr
+    assert len(list(folder.glob("nix-build-*"))) == 2
+    only = program("nix_store", "--realise", drv_paths[1], "--add-root", "kept")
+    assert only.stdout == f"{folder}/kept\n" and os.path.islink(folder / "kept")
+
+
 def test_nix_instantiate_builds_and_fetches_what_it_imports(program: Program, folder: Path) -> None:
     answer = program("nix_instantiate", "-A", "read")
     assert answer.returncode == 0 and answer.stdout.strip().endswith("-read.drv"), answer.stderr
