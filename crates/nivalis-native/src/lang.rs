@@ -711,12 +711,12 @@ fn builtin_docs() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
     nix_lang::builtins::tables().filter(|row| !nix_lang::builtins::is_hidden(row.name)).map(|row| (row.name, row.args.to_vec(), row.doc)).collect()
 }
 
-/// Has every large buffer given back to the system as soon as it is freed, instead of letting the heap grow by it.
+/// Has every large buffer (4 MiB and more) given back to the system as soon as it is freed, instead of letting the heap grow by it.
 ///
 /// This is a setting of the whole process (mallopt's `M_MMAP_THRESHOLD`), so it is for commands to make, not for libraries.
 #[pyfunction]
 fn keep_heap_small() {
-    const LARGE: libc::c_int = 256 << 10;
+    const LARGE: libc::c_int = 4 << 20;
     // SAFETY: sets one number of the allocator's.
     #[cfg(target_env = "gnu")]
     unsafe {
