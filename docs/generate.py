@@ -22,7 +22,8 @@ def make_builtins() -> str:
     lines = [
         "# Builtin functions",
         "",
-        f"The language is that of Nix {_native.NIX_VERSION.rsplit('.', 1)[0]}. Each function is an attribute of `builtins`; `:doc NAME` in `nivalis repl` shows its row.",
+        f"The language is that of Nix {_native.NIX_VERSION.rsplit('.', 1)[0]}. Each function is an attribute of `builtins`;"
+        " `:doc NAME` in `nivalis repl` shows its row.",
         "",
         _ABSENT,
         "| function | what it gives |",
@@ -32,8 +33,8 @@ def make_builtins() -> str:
         lines.append(f"| `{' '.join([name, *arguments])}` | {text.replace('|', chr(92) + '|')} |")
     lines += [
         "",
-        "Beside them `builtins` has the constants `true`, `false`, `null`, `storeDir`, `nixVersion`, `langVersion`, `nixPath` and, unless evaluation is pure,"
-        " `currentSystem` and `currentTime`, and the function `derivation`.",
+        "Beside them `builtins` has the constants `true`, `false`, `null`, `storeDir`, `nixVersion`, `langVersion`, `nixPath` and,"
+        " unless evaluation is pure, `currentSystem` and `currentTime`, and the function `derivation`.",
         "",
     ]
     return "\n".join(lines)

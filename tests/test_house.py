@@ -206,7 +206,10 @@ def test_version_and_help() -> None:
 
 
 def test_help_imports_no_command_and_no_kernel() -> None:
-    code = "import json, sys; from nivalis.cli.group import nivalis_group as main; main(['--help'], standalone_mode=False); print(json.dumps(sorted(sys.modules)))"
+    code = (
+        "import json, sys; from nivalis.cli.group import nivalis_group as main;"
+        " main(['--help'], standalone_mode=False); print(json.dumps(sorted(sys.modules)))"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(answer.stdout.splitlines()[-1]))
     assert loaded & ({entry.module for entry in group.COMMANDS.values()} | {"nivalis._native", "nivalis.lang", "nivalis.store", "rich"}) == set()

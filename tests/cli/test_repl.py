@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
@@ -262,7 +263,12 @@ def terminal(folder: Path, environment: dict[str, str]) -> Iterator[Terminal]:
         screen = Terminal(ours)
         screen.see(PROMPT)
         yield screen
-        screen.type("\x04")
+        # A Ctrl-D that comes before the prompt does is the terminal's own and lost, so it is pressed until it is heard.
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < deadline:
+            screen.type("\x04")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
         assert process.wait(PATIENCE) == 0
     finally:
         process.kill()

@@ -229,3 +229,16 @@ def test_search_paths() -> None:
         SearchEntry("", "/e"),
     ]
     assert SearchEntry("", "x/../y").resolved("/f").place == "/f/y"
+
+
+def test_pure_evaluation_sees_neither_files_nor_variables(tmp_path: Path) -> None:
+    file = tmp_path / "file.nix"
+    file.write_text("1")
+    with Evaluator(None, SETTINGS._replace(pure=True)) as pure:
+        assert pure.eval('builtins.getEnv "GIVEN"').to_python() == ""
+        assert pure.eval(f"builtins.pathExists {file}").to_python() is False
+        assert pure.eval("builtins ? currentTime || builtins ? currentSystem").to_python() is False
+        with pytest.raises(EvalError) as caught:
+            pure.eval(f"import {file}")
+        assert caught.value.code == "forbidden"
+        assert caught.value.hint is not None and "--impure" in caught.value.hint

@@ -1,6 +1,6 @@
 """The database and the folders around it: made as CppNix makes them, and clear about what is wrong."""
 
-from __future__ import annotations
+from __future__ import contextlib
 
 import os
 import sqlite3
@@ -49,7 +49,7 @@ def test_new_store_is_as_cppnix_makes_it(oracle, tmp_path: Path) -> None:
     schemas = []
     for root in (ours, theirs):
         assert (root / "nix/var/nix/db/schema").read_text() == "10"
-        with sqlite3.connect(root / "nix/var/nix/db/db.sqlite") as db:
+        with contextlib.closing(sqlite3.connect(root / "nix/var/nix/db/db.sqlite")) as db:
             schemas.append(db.execute("select type, name, tbl_name, sql from sqlite_master order by name").fetchall())
             assert db.execute("pragma journal_mode").fetchone() == ("wal",)
     words = [[(*row[:3], " ".join((row[3] or "").split())) for row in schema] for schema in schemas]

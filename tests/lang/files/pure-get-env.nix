@@ -1,1 +1,0 @@
-builtins.getEnv "NIVALIS_LANG_TEST"
