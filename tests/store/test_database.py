@@ -1,7 +1,8 @@
 """The database and the folders around it: made as CppNix makes them, and clear about what is wrong."""
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
