@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nivalis.cli.eval_cache import cache_folder
 from nivalis.cli.evaluation import host_system
 from nivalis.errors import NivalisError
 from nivalis.store.layout import StoreLayout
@@ -67,6 +66,7 @@ class LazyFetcher:
             self._opened = None
 
     def _fetcher(self) -> StoreFetcher:
+        from nivalis.cli.eval_cache import cache_folder
         from nivalis.fetch.fetcher import StoreFetcher
         from nivalis.store.store import Store
 

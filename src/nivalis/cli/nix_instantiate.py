@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
 from nivalis.cli.effects import LazyBuilder, LazyFetcher
-from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
 from nivalis.cli.failures import fold_trace, run
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message
@@ -29,6 +28,7 @@ from nivalis.lang.value import Value
 from nivalis.store.layout import StoreLayout
 
 if TYPE_CHECKING:
+    from nivalis.cli.eval_cache import Request
     from nivalis.store.store import Store
 
 __all__ = ["main"]
@@ -153,6 +153,8 @@ def nix_instantiate(words: Sequence[str]) -> int:
         # Without these two, it was asked before anything was loaded.
         hit = request.find() if request is not None and (options.from_stdin or options.root is not None) else None
         if hit is not None:
+            from nivalis.cli.eval_cache import show_messages
+
             show_messages(hit)
             is_as_it_was = options.root is None or options.action == "eval"
             _write(hit.output if is_as_it_was else b"".join(encode(roots.add(line)) + b"\n" for line in hit.derivations))
@@ -206,6 +208,8 @@ def _make_request(options: Options, words: Sequence[str], folder: str, environme
     """What the cache is asked; None if it is not to be."""
     if not options.eval_cache or options.action not in ("eval", "instantiate"):
         return None
+    from nivalis.cli.eval_cache import Request
+
     more = [b"stdin", text] if options.from_stdin else []
     return Request("nix-instantiate", words, folder, environment, [*more, b"root"] if options.root is not None else more)
 

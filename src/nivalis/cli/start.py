@@ -6,7 +6,7 @@ imported.  This module imports nothing that a hit does not need.
 
 from __future__ import annotations
 
-from nivalis.cli.eval_cache import answer
+import sys
 
 __all__ = ["nix_instantiate"]
 
@@ -22,6 +22,10 @@ def nix_instantiate() -> None:
 
 
 def _ask(command: str) -> int | None:
+    if "--no-eval-cache" in sys.argv:
+        return None
+    from nivalis.cli.eval_cache import answer
+
     try:
         return answer(command)
     except KeyboardInterrupt:
