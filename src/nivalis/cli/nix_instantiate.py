@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nivalis.cli.eval_cache import Request
     from nivalis.store.store import Store
 
-__all__ = ["main"]
+__all__ = ["run_program"]
 
 _HELP = """\
 Usage: nix-instantiate [FLAGS] [FILES...]
@@ -120,9 +120,9 @@ class Options(EvalOptions):
         return {**super().flags(), **own}  # type: ignore[dict-item]
 
 
-def main() -> None:
-    """The program."""
-    raise SystemExit(run(lambda: nix_instantiate(sys.argv[1:])))
+def run_program() -> int:
+    """The program; its exit status."""
+    return run(lambda: nix_instantiate(sys.argv[1:]))
 
 
 def nix_instantiate(words: Sequence[str]) -> int:
