@@ -7,7 +7,7 @@ What it may import: the standard library, `nivalis.store` and what is below it. 
 a builtin builder and on a target machine has the standard library alone; what that lacks (pools of connections, HTTP/2) matters to
 binary caches, not here.
 
-What it does not do: it knows no credentials, and follows no redirection to a file.
+What it does not do: it asks nobody for a password (a netrc file may have it), and follows no redirection to a file.
 """
 
 TYPE_CHECKING = False

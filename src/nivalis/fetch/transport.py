@@ -1,12 +1,15 @@
 """Downloading: one address into one file.
 
-Addresses are `file:`, `http:` and `https:`.  Proxies and certificates are those that the environment names, which is handed in.  What
-fails for a reason that may pass (no connection, a server's own error) is tried again after a pause.  A body that is shorter than
-announced is an error, never a file.
+Addresses are `file:`, `http:` and `https:`.  Proxies and certificates are those that the environment names, which is handed in; who one
+is, to a server, comes from a netrc file or from the address, and is told to no other server that it leads to.
+
+What fails for a reason that may pass (no connection, a server's own error, silence) is tried again after a pause, and goes on where it
+broke off if the server can do that.  A body that is shorter than announced is an error, never a file.
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import shutil
@@ -18,18 +21,25 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from nivalis.fetch.errors import FetchError, NotThereError
 
-__all__ = ["Download", "download"]
+__all__ = ["Download", "download", "find_final_address"]
 
 _AGENT = "nivalis"
 _TIMEOUT = 30.0
 _ATTEMPTS = 5
 _PIECE = 1 << 16
+_LONGEST_PAUSE = 60.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+# A transfer that has brought so much since it last broke off has earned its attempts anew.
+_PROGRESS = 1 << 20
+# The slowest that a server may be, in bytes a second over so many seconds: one that sends a byte now and then holds nobody for ever.
+_SLOWEST, _WINDOW = 1, 120.0
+
+Progress = Callable[[int, int | None], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +57,65 @@ def download(
     *,
     environment: Mapping[str, str],
     etag: str = "",
+    netrc_file: str = "",
     attempts: int = _ATTEMPTS,
+    timeout: float = _TIMEOUT,
     sleep: Callable[[float], object] = time.sleep,
-    on_progress: Callable[[int, int | None], object] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    on_progress: Progress | None = None,
+    on_retry: Callable[[str], object] | None = None,
 ) -> Download:
     """Fetch `address` into the new file `target`; nothing is written if the server still has what it once tagged `etag`.
 
-    `on_progress` is told how many bytes have come, and of how many, if that is known.  Raises FetchError, NotThereError.
+    `timeout` is how long a server may be silent, in seconds.  `on_progress` is told how many bytes have come, and of how many, if that is
+    known; `on_retry` what failed before it is tried again.  Raises FetchError, NotThereError.
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
-        return _copy(address, unquote(parts.path), target)
-    if parts.scheme not in ("http", "https"):
-        raise FetchError(f"address cannot be fetched: `{address}`", hint="known are `https:`, `http:` and `file:`")
-    opener = _make_opener(environment)
-    for attempt in range(1, attempts + 1):
+        return _copy(address, target)
+    opener, plain = _open_door(address, environment, netrc_file)
+    transfer = _Transfer(opener, plain, f"{target}.part", timeout, clock, on_progress)
+    attempt = 0
+    try:
+        while True:
+            attempt = 1 if transfer.take_progress() else attempt + 1
+            try:
+                got = transfer.run(etag)
+            except (OSError, http.client.HTTPException) as error:
+                pause = _plan_retry(error, plain, attempt, attempts)
+                if on_retry is not None:
+                    on_retry(f"{_describe(error, plain)}; trying again in {pause:.1f} s")
+                sleep(pause)
+                continue
+            if not got.is_unchanged:
+                os.rename(transfer.part, target)
+            return got
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(transfer.part)
+
+
+def find_final_address(address: str, *, environment: Mapping[str, str], netrc_file: str = "", timeout: float = _TIMEOUT) -> str:
+    """Where an address leads in the end; nothing is downloaded.  Raises FetchError, NotThereError."""
+    if urlsplit(address).scheme == "file":
+        return address
+    opener, plain = _open_door(address, environment, netrc_file)
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _get(opener, address, target, etag, on_progress)
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code == 304:
-                    return Download(address, etag, is_unchanged=True)
-                if error.code in (404, 410):
-                    raise NotThereError(f"there is nothing at the address: `{address}` (HTTP {error.code})") from error
-                if error.code not in _PASSING or attempt == attempts:
-                    raise FetchError(f"download failed: `{address}` (HTTP {error.code} {error.reason})") from error
+            with opener.open(_make_request(plain), timeout=timeout) as answer:
+                return str(answer.url)
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            is_final = isinstance(reason, ssl.SSLCertVerificationError)
-            if attempt == attempts or is_final:
-                raise FetchError(f"download failed: `{address}` ({reason})") from error
-        finally:
-            _forget(f"{target}.part")
-        sleep(min(0.25 * 2**attempt, 10))
-    raise FetchError(f"download failed: `{address}`")
+            time.sleep(_plan_retry(error, plain, attempt, _ATTEMPTS))
+    raise FetchError(f"download failed: `{plain}`")
 
 
-def _copy(address: str, path: str, target: str) -> Download:
+def _copy(address: str, target: str) -> Download:
+    parts = urlsplit(address)
+    if parts.netloc not in ("", "localhost"):
+        raise FetchError(
+            f"address names a file of another machine: `{address}`", hint=f"a file's address has three slashes: `file:///{parts.netloc}`"
+        )
+    path = unquote(parts.path, errors="surrogateescape")
     try:
         shutil.copyfile(path, target)
         status = os.stat(path)
@@ -92,6 +124,189 @@ def _copy(address: str, path: str, target: str) -> Download:
     except OSError as error:
         raise FetchError(f"file cannot be read: `{address}` ({error.strerror})") from error
     return Download(address, f"{status.st_mtime_ns}-{status.st_size}")
+
+
+class _Transfer:
+    """One body on its way into `part`, over as many connections as it takes."""
+
+    def __init__(
+        self,
+        opener: urllib.request.OpenerDirector,
+        address: str,
+        part: str,
+        timeout: float,
+        clock: Callable[[], float],
+        on_progress: Progress | None,
+    ) -> None:
+        self.part = part
+        self._opener = opener
+        self._address = address
+        self._timeout = timeout
+        self._clock = clock
+        self._on_progress = on_progress
+        self._received = 0
+        self._counted = 0
+        # What the server calls the body of which a part is here; without it nothing says that the rest would be of the same.
+        self._validator = ""
+
+    def take_progress(self) -> bool:
+        """Whether much has come since this was last asked."""
+        gained, self._counted = self._received - self._counted, self._received
+        return gained >= _PROGRESS
+
+    def run(self, etag: str) -> Download:
+        """One connection."""
+        headers = {"If-None-Match": etag} if etag else {}
+        if self._received and self._validator:
+            headers |= {"Range": f"bytes={self._received}-", "If-Range": self._validator}
+        try:
+            with self._opener.open(_make_request(self._address, headers), timeout=self._timeout) as answer:
+                self._save(answer)
+                return Download(answer.url, answer.headers.get("ETag", ""))
+        except urllib.error.HTTPError as error:
+            if error.code == 304:
+                error.close()
+                return Download(self._address, etag, is_unchanged=True)
+            if error.code == 416:
+                # What is there is not what the server has by now.
+                self._validator = ""
+            raise
+
+    def _save(self, answer: Any) -> None:
+        continues = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {self._received}-")
+        if answer.status == 206 and not continues:
+            self._validator = ""
+            raise http.client.HTTPException("the server sends another part than was asked for")
+        if not continues:
+            self._received = self._counted = 0
+        tag = answer.headers.get("ETag", "")
+        self._validator = tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
+        length = answer.headers.get("Content-Length", "")
+        # With several lengths, or a nonsensical one, none is believed.
+        expected = self._received + int(length) if length.isascii() and length.isdecimal() else None
+        speed = _Speed(self._clock)
+        with open(self.part, "ab" if continues else "wb") as file:
+            while piece := answer.read1(_PIECE):
+                file.write(piece)
+                self._received += len(piece)
+                speed.add(len(piece))
+                if self._on_progress is not None:
+                    self._on_progress(self._received, expected)
+        if expected is not None and self._received != expected:
+            raise http.client.IncompleteRead(b"", expected - self._received)
+
+
+class _Speed:
+    """Ends a transfer that hardly moves."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._bytes = 0
+
+    def add(self, count: int) -> None:
+        self._bytes += count
+        now = self._clock()
+        if now - self._since >= _WINDOW:
+            if self._bytes < _SLOWEST * _WINDOW:
+                raise TimeoutError(f"only {self._bytes} bytes in {now - self._since:.0f} s")
+            self._since, self._bytes = now, 0
+
+
+def _plan_retry(error: Exception, address: str, attempt: int, attempts: int) -> float:
+    """How many seconds to wait before it is tried again.  Raises FetchError if it is not."""
+    pause: float = min(0.25 * 2.0**attempt, 10.0)
+    if isinstance(error, urllib.error.HTTPError):
+        with error:
+            if error.code in (404, 410):
+                raise NotThereError(_describe(error, address)) from error
+            if (error.code not in _PASSING and error.code != 416) or attempt >= attempts:
+                hint = "a netrc file says who you are to a server" if error.code in (401, 403) else None
+                raise FetchError(_describe(error, address), hint=hint) from error
+            asked = error.headers.get("Retry-After", "")
+            if asked.isascii() and asked.isdecimal():
+                pause = min(float(asked), _LONGEST_PAUSE)
+        return pause
+    reason = getattr(error, "reason", None) or error
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        hint = "SSL_CERT_FILE names a file of the certificates that are trusted"
+        raise FetchError(_describe(error, address), hint=hint) from error
+    # A disk that is full, or a folder that is gone, is no better after a pause.
+    is_of_this_machine = isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO))
+    if attempt >= attempts or is_of_this_machine or isinstance(error, http.client.InvalidURL):
+        raise FetchError(_describe(error, address)) from error
+    return pause
+
+
+def _describe(error: Exception, address: str) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        if error.code in (404, 410):
+            return f"there is nothing at the address: `{address}` (HTTP {error.code})"
+        return f"download failed: `{address}` (HTTP {error.code} {error.reason})"
+    reason = getattr(error, "reason", None) or error
+    if isinstance(error, http.client.IncompleteRead):
+        reason = "the server ended before all had come"
+    return f"download failed: `{address}` ({reason or type(error).__name__})"
+
+
+# ---------------------------------------------------------------------------------------------------- the way to a server
+
+
+def _make_request(address: str, headers: Mapping[str, str] | None = None) -> urllib.request.Request:
+    try:
+        return urllib.request.Request(address, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity", **(headers or {})})
+    except ValueError as error:
+        raise FetchError(f"address cannot be fetched: `{address}` ({error})") from error
+
+
+def _open_door(address: str, environment: Mapping[str, str], netrc_file: str) -> tuple[urllib.request.OpenerDirector, str]:
+    """What opens the address, and the address without a name and password in it.  Raises FetchError."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https"):
+        raise FetchError(f"address cannot be fetched: `{address}`", hint="known are `https:`, `http:` and `file:`")
+    user, found, host = parts.netloc.rpartition("@")
+    credentials = _Credentials(netrc_file)
+    if found:
+        name, _, password = user.partition(":")
+        credentials.known[host.lower()] = (unquote(name), unquote(password))
+        address = urlunsplit(parts._replace(netloc=host))
+    return _make_opener(environment, credentials), address
+
+
+class _Credentials(urllib.request.BaseHandler):
+    """Tells a server who one is: by host and port as the address has them, else by host as the netrc file has it."""
+
+    def __init__(self, netrc_file: str) -> None:
+        self.known: dict[str, tuple[str, str]] = {}
+        self._netrc_file = netrc_file
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        if request.has_header("Authorization"):
+            return request
+        # With a proxy, the request's own `host` is the proxy's.
+        parts = urlsplit(request.full_url)
+        found = self.known.get(parts.netloc.lower()) or self._look_up(parts.hostname or "")
+        if found is not None:
+            import base64
+
+            text = base64.b64encode(":".join(found).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {text}")
+        return request
+
+    https_request = http_request
+
+    def _look_up(self, host: str) -> tuple[str, str] | None:
+        if not self._netrc_file or not os.path.exists(self._netrc_file):
+            return None
+        import netrc
+
+        try:
+            found = netrc.netrc(self._netrc_file).authenticators(host)
+        except netrc.NetrcParseError as error:
+            raise FetchError(f"netrc file cannot be read: {error.msg}", where=f"{self._netrc_file}:{error.lineno}") from error
+        except (OSError, UnicodeError) as error:
+            raise FetchError(f"netrc file cannot be read: {error}", where=self._netrc_file) from error
+        return None if found is None else (found[0], found[2] or "")
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -105,18 +320,31 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _make_opener(environment: Mapping[str, str]) -> urllib.request.OpenerDirector:
+def _make_opener(environment: Mapping[str, str], credentials: _Credentials) -> urllib.request.OpenerDirector:
     proxies = {}
     for name in _PROXY_VARIABLES:
         value = environment.get(name) or environment.get(name.upper())
         if value and name != "no_proxy":
-            proxies[name.removesuffix("_proxy")] = value
+            proxies[name.removesuffix("_proxy")] = _check_proxy(value, name)
     for scheme in ("http", "https"):
         if "all" in proxies:
             proxies.setdefault(scheme, proxies["all"])
-    context = ssl.create_default_context(cafile=environment.get("NIX_SSL_CERT_FILE") or environment.get("SSL_CERT_FILE") or None)
+    certificates = environment.get("NIX_SSL_CERT_FILE") or environment.get("SSL_CERT_FILE") or None
+    try:
+        context = ssl.create_default_context(cafile=certificates)
+    except OSError as error:
+        raise FetchError(
+            f"certificates cannot be read: `{certificates}` ({error})", hint="NIX_SSL_CERT_FILE or SSL_CERT_FILE names the file"
+        ) from error
     handlers: list[Any] = [_Proxies(proxies, environment.get("no_proxy") or environment.get("NO_PROXY") or "")]
-    return urllib.request.build_opener(*handlers, _Redirects(), urllib.request.HTTPSHandler(context=context))
+    return urllib.request.build_opener(*handlers, _Redirects(), credentials, urllib.request.HTTPSHandler(context=context))
+
+
+def _check_proxy(address: str, variable: str) -> str:
+    scheme, found, _ = address.partition("://")
+    if found and scheme.lower() not in ("http", "https"):
+        raise FetchError(f"proxy of a kind that is not known: `{address}` (in {variable})", hint="a proxy's address begins with `http://`")
+    return address
 
 
 class _Proxies(urllib.request.ProxyHandler):
@@ -131,31 +359,3 @@ class _Proxies(urllib.request.ProxyHandler):
         if any(name == "*" or host == name or host.endswith(f".{name}") for name in self._exceptions):
             return None
         return super().proxy_open(req, proxy, type)
-
-
-def _get(
-    opener: urllib.request.OpenerDirector, address: str, target: str, etag: str, on_progress: Callable[[int, int | None], object] | None
-) -> Download:
-    headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-    if etag:
-        headers["If-None-Match"] = etag
-    with opener.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT) as answer:
-        length = answer.headers.get("Content-Length", "")
-        expected = int(length) if length.isdecimal() else None
-        received = 0
-        part = f"{target}.part"
-        with open(part, "wb") as file:
-            while piece := answer.read(_PIECE):
-                file.write(piece)
-                received += len(piece)
-                if on_progress is not None:
-                    on_progress(received, expected)
-        if expected is not None and received != expected:
-            raise http.client.IncompleteRead(b"", expected - received)
-        os.rename(part, target)
-        return Download(answer.url, answer.headers.get("ETag", ""))
-
-
-def _forget(part: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(part)
