@@ -68,7 +68,8 @@ def theirs(folder: Path) -> Program:
 
 
 def _links(folder: Path) -> dict[str, str]:
-    return {path.name: os.readlink(path) for path in folder.iterdir() if path.is_symlink()}
+    """The links in a folder and the store paths that they lead to: ours say where these really are."""
+    return {path.name: os.readlink(path).removeprefix(f"{folder}/root") for path in folder.iterdir() if path.is_symlink()}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_nivalis_build_and_log(program: Program, folder: Path) -> None:
     answer = program("__init__", "build", "-A", "many", "--json")
     assert answer.returncode == 0, answer.stderr
     (found,) = json.loads(answer.stdout)
-    assert found["output"] == "out" and os.readlink(folder / "result") == found["path"]
+    assert found["output"] == "out" and _links(folder)["result"] == found["path"]
     assert program("__init__", "log", found["derivation"]).stdout == ""
     one = program("__init__", "build", "-A", "one", "--no-link").stdout.strip()
     assert program("__init__", "log", one).stdout == "building one\n"

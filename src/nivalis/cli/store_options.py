@@ -126,7 +126,7 @@ def store_path_of(layout: StoreLayout, word: str, folder: str) -> str:
 
     Relative words start from `folder`.  Raises OSError for what is not there, InvalidPathError for what is not in the store.
     """
-    from nivalis.store.live_roots import store_path_in
+    from nivalis.store.roots import store_path_in
 
     place = os.path.normpath(os.path.join(folder, word))
     for _ in range(100):

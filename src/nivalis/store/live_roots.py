@@ -5,9 +5,10 @@
     temporary   what live processes have announced in `temproots/`
 
 A store under another root is seen under two names, by its logical paths (in builds, and in links that CppNix makes) and by the real
-ones (on the host): a root may have either.
+ones (on the host, and in links that we make): a root may have either.  The companions in `gcroots/moved` are roots for CppNix only.
 
-Looking for roots also tidies up: a link in `gcroots/auto` whose target is gone, and the file of a process that has died, are removed.
+Looking for roots also tidies up: a link in `gcroots/auto` whose target is gone, the companion of a link that is gone, and the file of
+a process that has died, are removed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 
-from nivalis.errors import StorePathError
 from nivalis.store.layout import StoreLayout
-from nivalis.store.paths import split
+from nivalis.store.roots import companions_dir, drop_stale_companions, is_companion, is_gone, linked_path, resolve_link, store_path_in
 
-__all__ = ["Roots", "find_permanent_roots", "find_roots", "find_runtime_roots", "find_temporary_roots", "store_path_in"]
+__all__ = ["Roots", "find_permanent_roots", "find_roots", "find_runtime_roots", "find_temporary_roots"]
 
 # Store path -> the places that make it a root.
 Roots = dict[str, set[str]]
@@ -44,23 +44,12 @@ def find_roots(layout: StoreLayout, *, read_only: bool = False) -> Roots:
     return roots
 
 
-def store_path_in(layout: StoreLayout, place: str) -> str | None:
-    """The store path that a logical or real place is or lies below; None if it is in no store path."""
-    real = f"{layout.real_store_dir}/"
-    if place.startswith(real):
-        place = f"{layout.store_dir}/{place[len(real) :]}"
-    elif not place.startswith(f"{layout.store_dir}/"):
-        return None
-    try:
-        return split(place, layout.store_dir)[0]
-    except StorePathError:
-        return None
-
-
 def find_permanent_roots(layout: StoreLayout, *, read_only: bool = False) -> Roots:
     """What links below `gcroots` and `profiles` keep.  A folder that cannot be read is passed over."""
     roots: Roots = defaultdict(set)
-    auto = f"{layout.roots_dir}/auto"
+    auto, companions = f"{layout.roots_dir}/auto", str(companions_dir(layout))
+    if not read_only:
+        drop_stale_companions(layout)
     for folder in (layout.roots_dir, layout.profiles_dir):
         for place, status in _walk(str(folder)):
             if stat.S_ISREG(status.st_mode):
@@ -69,23 +58,19 @@ def find_permanent_roots(layout: StoreLayout, *, read_only: bool = False) -> Roo
                 if path is not None:
                     roots[path].add(place)
                 continue
-            target = _read_link(place)
-            if target is None:
+            parent, name = os.path.split(place)
+            target = resolve_link(place)
+            if target is None or (parent == companions and is_companion(name)):
                 continue
             path = store_path_in(layout, target)
             if path is not None:
                 roots[path].add(place)
-                continue
-            link = os.path.normpath(os.path.join(os.path.dirname(place), target))
-            if not os.path.lexists(link):
-                if os.path.dirname(place) == auto and not read_only:
+            elif is_gone(target):
+                if parent == auto and not read_only:
                     with suppress(OSError):
                         os.unlink(place)
-                continue
-            end = _read_link(link)
-            path = None if end is None else store_path_in(layout, end)
-            if path is not None:
-                roots[path].add(link)
+            elif (path := linked_path(layout, target)) is not None:
+                roots[path].add(target)
     return roots
 
 
