@@ -35,6 +35,7 @@ C_LIBRARY = re.compile(r"^(lib(c|m|dl|rt|pthread)\.so\.\d+|ld-linux.*)$")
 # From the bottom up; a package imports its own storey and those below it, and errors are below everything.
 STOREYS = [
     {"errors", "_native"},
+    {"settings"},
     {"lang", "store", "fetch"},
     {"debian", "build", "cache"},
     {"profile"},
