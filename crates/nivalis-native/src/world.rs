@@ -323,6 +323,15 @@ impl World for FileWorld {
         }
     }
 
+    // The links to a store under another root (`./result`) say where its files really are.
+    fn logical_path(&self, path: Vec<u8>) -> Vec<u8> {
+        let real = self.settings.real_store_dir.as_os_str().as_bytes();
+        match path.strip_prefix(real).and_then(|rest| rest.strip_prefix(b"/")) {
+            Some(rest) if self.is_moved && !rest.is_empty() => [&self.store_prefix, rest].concat(),
+            _ => path,
+        }
+    }
+
     fn exists(&mut self, path: &[u8]) -> WorldResult<bool> {
         let (real, stored) = match self.place(path) {
             // What may not be looked at is not there.

@@ -78,6 +78,10 @@ pub trait World {
     fn file_type(&mut self, path: &[u8]) -> WorldResult<Option<FileType>>;
     /// What the symlink at the path says.
     fn read_link(&mut self, path: &[u8]) -> WorldResult<Vec<u8>>;
+    /// The name that a path has in the language: that of the store, where it is the place of a store's file.
+    fn logical_path(&self, path: Vec<u8>) -> Vec<u8> {
+        path
+    }
     /// Whether there is something at the path, symlinks followed.
     fn exists(&mut self, path: &[u8]) -> WorldResult<bool>;
     fn env_var(&mut self, name: &[u8]) -> Option<Vec<u8>>;

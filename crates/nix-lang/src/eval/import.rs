@@ -51,11 +51,11 @@ impl Evaluator {
     /// Where a path's last component leads, its symlinks followed, and what is there.
     pub(crate) fn follow_links(&mut self, start: &[u8], pos: Pos) -> R<(Vec<u8>, Option<FileType>)> {
         const MOST: usize = 64;
-        let mut current = start.to_vec();
+        let mut current = self.world.logical_path(start.to_vec());
         for _ in 0..MOST {
             match self.world.file_type(&current) {
                 Ok(Some(FileType::Symlink)) => match self.world.read_link(&current) {
-                    Ok(target) => current = path::join(path::dir_of_path(&current), &target),
+                    Ok(target) => current = self.world.logical_path(path::join(path::dir_of_path(&current), &target)),
                     Err(e) => return Err(self.throw_world(e, pos)),
                 },
                 Ok(kind) => return Ok((current, kind)),
