@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nivalis.errors import NivalisError
-from nivalis.fetch import StoreFetcher, download
+from nivalis.fetch import Network, StoreFetcher, download
 from nivalis.fetch.archive import unpack
 from nivalis.lang import EvalSettings, Evaluator
 from nivalis.store import Store
@@ -44,7 +44,7 @@ def _tar(*entries: tuple[str, bytes | str | None, int], kind: str = "w:gz") -> b
 
 @pytest.fixture
 def fetcher(store: Store, tmp_path: Path) -> StoreFetcher:
-    return StoreFetcher(store, tmp_path / "cache", {"PATH": os.environ["PATH"]})
+    return StoreFetcher(store, tmp_path / "cache", Network({"PATH": os.environ["PATH"]}))
 
 
 def _read(store: Store, path: str) -> bytes:
@@ -71,7 +71,7 @@ def test_a_wrong_hash(server: Any, fetcher: StoreFetcher) -> None:
 
 def test_without_a_hash_the_cache_remembers(server: Any, store: Store, tmp_path: Path) -> None:
     now = [1000.0]
-    fetcher = StoreFetcher(store, tmp_path / "cache", {}, ttl=60, clock=lambda: now[0])
+    fetcher = StoreFetcher(store, tmp_path / "cache", Network({}, ttl=60), clock=lambda: now[0])
     server.files["/x"] = b"one"
     url = {"url": f"{server.address}/x"}
     first, _ = fetcher.fetch("fetchurl", url)
@@ -93,17 +93,17 @@ def test_retries_redirects_and_what_is_not_there(server: Any, tmp_path: Path) ->
     server.redirects["/old"] = "/x"
     server.redirects["/trap"] = "file:///etc/passwd"
     server.failures = 2
-    got = download(f"{server.address}/old", f"{tmp_path}/x", environment={}, sleep=lambda seconds: None)
+    got = download(f"{server.address}/old", f"{tmp_path}/x", network=Network({}), sleep=lambda seconds: None)
     assert (got.address, (tmp_path / "x").read_bytes()) == (f"{server.address}/x", b"hello")
     for name, code in (("gone", "not-found"), ("trap", "download-failed")):
         with pytest.raises(NivalisError) as caught:
-            download(f"{server.address}/{name}", f"{tmp_path}/{name}", environment={}, sleep=lambda seconds: None)
+            download(f"{server.address}/{name}", f"{tmp_path}/{name}", network=Network({}), sleep=lambda seconds: None)
         assert caught.value.code == code
     server.cuts_short = True
     with pytest.raises(NivalisError, match="download failed"):
-        download(f"{server.address}/x", f"{tmp_path}/short", environment={}, attempts=1)
+        download(f"{server.address}/x", f"{tmp_path}/short", network=Network({}, attempts=1))
     with pytest.raises(NivalisError, match="cannot be fetched"):
-        download("ftp://x/y", f"{tmp_path}/f", environment={})
+        download("ftp://x/y", f"{tmp_path}/f", network=Network({}))
     assert sorted(os.listdir(tmp_path)) == ["x"]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from nivalis.fetch.archive import unpack_single
 from nivalis.fetch.errors import FetchError
+from nivalis.fetch.network import Network
 from nivalis.fetch.transport import download
 
 __all__ = ["build"]
@@ -27,7 +28,7 @@ def build(environment: Mapping[str, str], out: str) -> None:
         file = f"{folder}/file"
         for number, address in enumerate(addresses, 1):
             try:
-                download(address, file, environment=environment)
+                download(address, file, network=Network(environment))
                 break
             except FetchError:
                 if number == len(addresses):

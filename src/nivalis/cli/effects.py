@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nivalis.cli.evaluation import host_system
+from nivalis.cli.talk import show_warning
 from nivalis.errors import NivalisError
 from nivalis.store.layout import StoreLayout
 
 if TYPE_CHECKING:
     from nivalis.fetch.fetcher import StoreFetcher
+    from nivalis.settings import Settings
     from nivalis.store.store import Store
 
 __all__ = ["LazyBuilder", "LazyFetcher"]
@@ -44,11 +46,15 @@ class LazyBuilder:
 
 
 class LazyFetcher:
-    """Fetches what evaluation asks for.  Given a layout, it opens the store there when something is fetched, for writing."""
+    """Fetches what evaluation asks for, as `config` says, or as is configured.
 
-    def __init__(self, store: Store | StoreLayout, environment: Mapping[str, str]) -> None:
+    Given a layout, it opens the store there when something is fetched, for writing.
+    """
+
+    def __init__(self, store: Store | StoreLayout, environment: Mapping[str, str], config: Settings | None = None) -> None:
         self._store = store
         self._environment = environment
+        self._config = config
         self._opened: Store | None = None
 
     def fetch(self, kind: str, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
@@ -66,8 +72,11 @@ class LazyFetcher:
             self._opened = None
 
     def _fetcher(self) -> StoreFetcher:
+        from nivalis.cli.downloading import DownloadProgress
         from nivalis.cli.eval_cache import cache_folder
         from nivalis.fetch.fetcher import StoreFetcher
+        from nivalis.fetch.network import Network
+        from nivalis.settings import read_settings
         from nivalis.store.store import Store
 
         cache = cache_folder(self._environment)
@@ -76,4 +85,5 @@ class LazyFetcher:
         store = self._store
         if isinstance(store, StoreLayout):
             store = self._opened = self._opened or Store.open(store)
-        return StoreFetcher(store, cache, self._environment)
+        network = Network.make(self._environment, self._config or read_settings(self._environment))
+        return StoreFetcher(store, cache, network, on_start=DownloadProgress, on_warn=show_warning)

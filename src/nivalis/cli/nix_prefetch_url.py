@@ -64,7 +64,6 @@ class Options(EvalOptions):
         self.is_quiet = environment.get("QUIET") == "1"
         self.unpacks = False
         self.executable = False
-        self.netrc_file = ""
 
     def flags(self) -> Flags:
         def put(name: str, value: object) -> tuple[int, Callable[..., object]]:
@@ -85,7 +84,6 @@ class Options(EvalOptions):
             "-h": put("action", "help"),
             "--help": put("action", "help"),
             "--version": put("action", "version"),
-            "--netrc-file": keep("netrc_file"),
         }
         return {**super().flags(), **own}
 
@@ -96,11 +94,6 @@ class Options(EvalOptions):
             case _:
                 raise UsageError(f"unknown hash algorithm '{name}'", hint="known are md5, sha1, sha256 and sha512")
 
-    def set(self, name: str, value: str) -> None:
-        super().set(name, value)
-        if name == "netrc-file":
-            self.netrc_file = value
-
 
 def main() -> None:
     """The program."""
@@ -109,6 +102,7 @@ def main() -> None:
 
 def nix_prefetch_url(words: Sequence[str]) -> int:
     """Do what the arguments say; the exit status.  Raises NivalisError."""
+    from nivalis.fetch.network import Network
     from nivalis.fetch.prefetch import prefetch
 
     environment = dict(os.environ)
@@ -136,13 +130,12 @@ def nix_prefetch_url(words: Sequence[str]) -> int:
             got = prefetch(
                 store,
                 address,
-                environment=environment,
+                network=Network.make(environment, options.config),
                 name=options.name,
                 algo=options.algo if expected is None else expected.algo,
                 expected=expected,
                 unpacks=options.unpacks,
                 executable=options.executable,
-                netrc_file=options.netrc_file,
                 on_progress=progress.advance,
                 on_retry=progress.retry,
             )
@@ -161,7 +154,7 @@ def _find_address(options: Options, store: Store, environment: Mapping[str, str]
     if options.attribute is None and not options.words[0].startswith("mirror://"):
         return options.words[0]
     folder = os.getcwd()
-    fetcher = LazyFetcher(store, environment)
+    fetcher = LazyFetcher(store, environment, options.config)
     settings = options.settings(environment, folder, store.layout)
     builder = LazyBuilder(store, environment, options.system)
     evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, fetcher=fetcher, builder=builder)

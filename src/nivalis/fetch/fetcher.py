@@ -1,7 +1,8 @@
 """Fetching into the store: what `fetchurl`, `fetchTarball`, `fetchGit` and addresses in a search path ask for.
 
 What has a hash is looked for in the store first, and then needs no network at all.  What has none is remembered in the cache by its
-address: for `ttl` seconds it is what came last, as long as that is still valid, and after that the server is asked whether it changed.
+address: for `ttl` seconds it is what came last, as long as that is still valid, and after that the server is asked whether it changed; if it
+cannot be asked, there is a warning, and what came last serves on.
 The cache is a folder with one small file for each address; whatever is damaged or missing in it is fetched again.
 """
 
@@ -14,34 +15,55 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 from nivalis import _native
 from nivalis._native import Hash
 from nivalis.fetch.archive import unpack_single
-from nivalis.fetch.errors import ArchiveError, FetchedHashError, FetchError
+from nivalis.fetch.errors import ArchiveError, FetchedHashError, FetchError, NotThereError
 from nivalis.fetch.git import GitRepository
+from nivalis.fetch.network import Network
 from nivalis.fetch.transport import Download, download
 from nivalis.store.store import Source, Store
 
 __all__ = ["StoreFetcher"]
 
 _CHANNELS = "https://nixos.org/channels"
-_TTL = 3600
+
+
+class Listener(Protocol):
+    """Who is told how a download goes."""
+
+    def advance(self, received: int, expected: int | None) -> None: ...
+
+    def retry(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class StoreFetcher:
-    """Fetches into `store`; the `fetcher=` of an evaluator.  `cache` is a folder, which is made when it is needed."""
+    """Fetches into `store`; the `fetcher=` of an evaluator.  `cache` is a folder, which is made when it is needed.
+
+    `on_start` is asked at each download who is to be told how it goes.
+    """
 
     def __init__(
-        self, store: Store, cache: str | os.PathLike[str], environment: Mapping[str, str], *, ttl: int = _TTL, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        cache: str | os.PathLike[str],
+        network: Network,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_start: Callable[[str], Listener | None] = lambda address: None,
+        on_warn: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._store = store
         self._cache = os.fspath(cache)
-        self._environment = environment
-        self._ttl = ttl
+        self._network = network
         self._clock = clock
+        self._on_start = on_start
+        self._on_warn = on_warn
 
     def fetch(self, kind: str, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
         """What `builtins.<kind>` asks for: its store path and further attributes.  Raises FetchError and the store's errors."""
@@ -83,10 +105,17 @@ class StoreFetcher:
                 return path
         note = _Note.read(self._cache, f"{method}\0{name}\0{address}")
         known = note.path if note.path and self._is_valid(note.path) else None
-        if known is not None and wanted is None and self._clock() - note.time < self._ttl:
+        if known is not None and wanted is None and self._clock() - note.time < self._network.ttl:
             return known
         with tempfile.TemporaryDirectory(prefix="nivalis-fetch-") as folder:
-            got = download(address, f"{folder}/file", environment=self._environment, etag=note.etag if known and wanted is None else "")
+            try:
+                got = self._download(address, f"{folder}/file", note.etag if known and wanted is None else "")
+            except FetchError as error:
+                # What was good an hour ago serves better than nothing; but to whom asks for what is there now it is a lie.
+                if known is None or wanted is not None or not self._network.ttl or isinstance(error, NotThereError):
+                    raise
+                self._on_warn(f"{error.message}; what was fetched before is used")
+                return known
             if got.is_unchanged and known is not None:
                 note.write(known, got, self._clock())
                 return known
@@ -94,6 +123,15 @@ class StoreFetcher:
             path = self._add(source, name, method, wanted, address)
             note.write(path, got, self._clock())
             return path
+
+    def _download(self, address: str, target: str, etag: str) -> Download:
+        listener = self._on_start(address)
+        if listener is None:
+            return download(address, target, network=self._network, etag=etag)
+        try:
+            return download(address, target, network=self._network, etag=etag, on_progress=listener.advance, on_retry=listener.retry)
+        finally:
+            listener.close()
 
     def _add(self, source: str, name: str, method: Literal["flat", "nar"], wanted: Hash | None, address: str) -> str:
         if wanted is not None:
@@ -113,7 +151,7 @@ class StoreFetcher:
     def _fetch_git(self, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
         address = arguments["url"]
         submodules = bool(arguments.get("submodules"))
-        repository = GitRepository(address, self._cache, self._environment)
+        repository = GitRepository(address, self._cache, self._network.environment)
         with tempfile.TemporaryDirectory(prefix="nivalis-fetch-") as folder:
             target = f"{folder}/tree"
             checkout = repository.check_out(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +16,7 @@ from nivalis._types import HashAlgo
 from nivalis.errors import StorePathError
 from nivalis.fetch.archive import unpack
 from nivalis.fetch.errors import ArchiveError, FetchedHashError, FetchError
+from nivalis.fetch.network import Network
 from nivalis.fetch.transport import download
 from nivalis.store.store import Source, Store
 
@@ -34,7 +34,7 @@ def prefetch(
     store: Store,
     address: str,
     *,
-    environment: Mapping[str, str],
+    network: Network,
     name: str | None = None,
     algo: HashAlgo = "sha256",
     expected: Hash | None = None,
@@ -56,7 +56,7 @@ def prefetch(
             return Prefetched(path, expected)
     with tempfile.TemporaryDirectory(prefix="nivalis-fetch-") as folder:
         source = f"{folder}/file"
-        download(address, source, environment=environment, **transport)
+        download(address, source, network=network, **transport)
         if unpacks:
             source = _unpack(source, f"{folder}/unpacked", address)
         elif executable:

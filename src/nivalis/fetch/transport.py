@@ -24,12 +24,11 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from nivalis.fetch.errors import FetchError, NotThereError
+from nivalis.fetch.network import Network
 
 __all__ = ["Download", "download", "find_final_address"]
 
 _AGENT = "nivalis"
-_TIMEOUT = 30.0
-_ATTEMPTS = 5
 _PIECE = 1 << 16
 _LONGEST_PAUSE = 60.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -55,11 +54,8 @@ def download(
     address: str,
     target: str,
     *,
-    environment: Mapping[str, str],
+    network: Network,
     etag: str = "",
-    netrc_file: str = "",
-    attempts: int = _ATTEMPTS,
-    timeout: float = _TIMEOUT,
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     on_progress: Progress | None = None,
@@ -67,14 +63,14 @@ def download(
 ) -> Download:
     """Fetch `address` into the new file `target`; nothing is written if the server still has what it once tagged `etag`.
 
-    `timeout` is how long a server may be silent, in seconds.  `on_progress` is told how many bytes have come, and of how many, if that is
+    `on_progress` is told how many bytes have come, and of how many, if that is
     known; `on_retry` what failed before it is tried again.  Raises FetchError, NotThereError.
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
         return _copy(address, target)
-    opener, plain = _open_door(address, environment, netrc_file)
-    transfer = _Transfer(opener, plain, f"{target}.part", timeout, clock, on_progress)
+    opener, plain = _open_door(address, network)
+    transfer = _Transfer(opener, plain, f"{target}.part", network.timeout, clock, on_progress)
     attempt = 0
     try:
         while True:
@@ -82,7 +78,7 @@ def download(
             try:
                 got = transfer.run(etag)
             except (OSError, http.client.HTTPException) as error:
-                pause = _plan_retry(error, plain, attempt, attempts)
+                pause = _plan_retry(error, plain, attempt, network.attempts)
                 if on_retry is not None:
                     on_retry(f"{_describe(error, plain)}; trying again in {pause:.1f} s")
                 sleep(pause)
@@ -95,17 +91,17 @@ def download(
             os.unlink(transfer.part)
 
 
-def find_final_address(address: str, *, environment: Mapping[str, str], netrc_file: str = "", timeout: float = _TIMEOUT) -> str:
+def find_final_address(address: str, *, network: Network) -> str:
     """Where an address leads in the end; nothing is downloaded.  Raises FetchError, NotThereError."""
     if urlsplit(address).scheme == "file":
         return address
-    opener, plain = _open_door(address, environment, netrc_file)
-    for attempt in range(1, _ATTEMPTS + 1):
+    opener, plain = _open_door(address, network)
+    for attempt in range(1, network.attempts + 1):
         try:
-            with opener.open(_make_request(plain), timeout=timeout) as answer:
+            with opener.open(_make_request(plain), timeout=network.timeout) as answer:
                 return str(answer.url)
         except (OSError, http.client.HTTPException) as error:
-            time.sleep(_plan_retry(error, plain, attempt, _ATTEMPTS))
+            time.sleep(_plan_retry(error, plain, attempt, network.attempts))
     raise FetchError(f"download failed: `{plain}`")
 
 
@@ -259,18 +255,18 @@ def _make_request(address: str, headers: Mapping[str, str] | None = None) -> url
         raise FetchError(f"address cannot be fetched: `{address}` ({error})") from error
 
 
-def _open_door(address: str, environment: Mapping[str, str], netrc_file: str) -> tuple[urllib.request.OpenerDirector, str]:
+def _open_door(address: str, network: Network) -> tuple[urllib.request.OpenerDirector, str]:
     """What opens the address, and the address without a name and password in it.  Raises FetchError."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https"):
         raise FetchError(f"address cannot be fetched: `{address}`", hint="known are `https:`, `http:` and `file:`")
     user, found, host = parts.netloc.rpartition("@")
-    credentials = _Credentials(netrc_file)
+    credentials = _Credentials(network.netrc_file)
     if found:
         name, _, password = user.partition(":")
         credentials.known[host.lower()] = (unquote(name), unquote(password))
         address = urlunsplit(parts._replace(netloc=host))
-    return _make_opener(environment, credentials), address
+    return _make_opener(network, credentials), address
 
 
 class _Credentials(urllib.request.BaseHandler):
@@ -320,7 +316,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _make_opener(environment: Mapping[str, str], credentials: _Credentials) -> urllib.request.OpenerDirector:
+def _make_opener(network: Network, credentials: _Credentials) -> urllib.request.OpenerDirector:
+    environment = network.environment
     proxies = {}
     for name in _PROXY_VARIABLES:
         value = environment.get(name) or environment.get(name.upper())
@@ -329,7 +326,7 @@ def _make_opener(environment: Mapping[str, str], credentials: _Credentials) -> u
     for scheme in ("http", "https"):
         if "all" in proxies:
             proxies.setdefault(scheme, proxies["all"])
-    certificates = environment.get("NIX_SSL_CERT_FILE") or environment.get("SSL_CERT_FILE") or None
+    certificates = network.certificates or environment.get("NIX_SSL_CERT_FILE") or environment.get("SSL_CERT_FILE") or None
     try:
         context = ssl.create_default_context(cafile=certificates)
     except OSError as error:
