@@ -5,11 +5,15 @@
 //!
 //! Depth. Whatever nests by brackets, strings, `if` or long attribute paths counts towards [`MAX_DEPTH`]; at that depth parser and binder
 //! need at most 16 MiB of stack in a release build. Chains (`a + b + …`, `x: y: …`, `else if …`, `a.b.c…`) are read in loops and may be of any
-//! length, save that
-//! each level of variables counts in the binder.
+//! length, save that each level of variables counts in the binder.
+//!
+//! In rooms of their own: operators, sets and `let`, functions' arguments, strings and paths, and what is said of an error.
 //!
 //! Not here: what a name means (`scope.rs`), and evaluation of constants, which would hide their positions.
 
+mod errors;
+mod formals;
+mod operators;
 mod sets;
 mod strings;
 
@@ -24,9 +28,6 @@ use std::cell::Cell;
 
 /// How deep expressions may nest.
 pub const MAX_DEPTH: u32 = 10_000;
-
-/// A call with more arguments than this gets no more of them from around its parentheses.
-const MAX_MERGED_ARGS: usize = 64;
 
 const RECENT_NAMES: usize = 256;
 
@@ -110,52 +111,6 @@ enum Tail<'a> {
     If { pos: Pos, cond: Expr<'a>, then: Expr<'a> },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Op {
-    Not,
-    Negate,
-    Binary(BinOp),
-}
-
-struct PendingOp {
-    op: Op,
-    prec: u8,
-    pos: Pos,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Assoc {
-    Left,
-    Right,
-    None,
-}
-
-const PREC_NOT: u8 = 7;
-const PREC_HAS_ATTR: u8 = 11;
-const PREC_NEGATE: u8 = 12;
-
-#[inline(always)]
-fn infix(kind: T) -> Option<(BinOp, u8, Assoc)> {
-    Some(match kind {
-        T::Implies => (BinOp::Implies, 1, Assoc::Right),
-        T::OrOr => (BinOp::Or, 2, Assoc::Left),
-        T::And => (BinOp::And, 3, Assoc::Left),
-        T::Eq => (BinOp::Eq, 4, Assoc::None),
-        T::NotEq => (BinOp::NotEq, 4, Assoc::None),
-        T::Less => (BinOp::Less, 5, Assoc::None),
-        T::LessEq => (BinOp::LessEq, 5, Assoc::None),
-        T::Greater => (BinOp::Greater, 5, Assoc::None),
-        T::GreaterEq => (BinOp::GreaterEq, 5, Assoc::None),
-        T::Update => (BinOp::Update, 6, Assoc::Right),
-        T::Plus => (BinOp::Plus, 8, Assoc::Left),
-        T::Minus => (BinOp::Sub, 8, Assoc::Left),
-        T::Star => (BinOp::Mul, 9, Assoc::Left),
-        T::Slash => (BinOp::Div, 9, Assoc::Left),
-        T::Concat => (BinOp::Concat, 10, Assoc::Right),
-        _ => return None,
-    })
-}
-
 /// Stands where an expression was taken out.
 const fn taken<'a>() -> Expr<'a> {
     Expr::Const(Val::NULL)
@@ -184,7 +139,7 @@ pub(crate) struct Parser<'a, 'p> {
     recent: Vec<((u64, u64), Sym)>,
     empty_set: Option<Val>,
     tails: Vec<Tail<'a>>,
-    ops: Vec<PendingOp>,
+    ops: Vec<operators::PendingOp>,
     exprs: Vec<Expr<'a>>,
     path: Vec<AttrName<'a>>,
     parts: Vec<(Pos, Expr<'a>)>,
@@ -317,6 +272,18 @@ impl<'a, 'p> Parser<'a, 'p> {
         }
     }
 
+    /// The `;` after `assert e` and `with e`.
+    #[inline(always)]
+    fn semicolon(&mut self, keyword: &str, pos: Pos) -> R<()> {
+        if self.tok.kind == T::Semi {
+            self.advance();
+            return Ok(());
+        }
+        let mut error = self.unexpected("';'").with_hint(format!("`{keyword} …` ends with `;`"));
+        error.trace.push(Frame { pos, text: format!("`{keyword}` stands here") });
+        Err(error)
+    }
+
     #[inline(always)]
     fn enter(&mut self) -> R<()> {
         self.depth += 1;
@@ -436,160 +403,6 @@ impl<'a, 'p> Parser<'a, 'p> {
         } else {
             Expr::Name { sym, pos }
         }
-    }
-
-    /// `a |> f`, `f <| a`. The first operand may have been begun: `first`, at `pos`.
-    #[inline(always)]
-    fn pipe(&mut self, first: Option<Expr<'a>>, pos: Pos) -> R<Expr<'a>> {
-        let expr = self.operators(first, pos)?;
-        if matches!(self.tok.kind, T::PipeInto | T::PipeFrom) {
-            return self.pipes(expr);
-        }
-        Ok(expr)
-    }
-
-    #[cold]
-    fn pipes(&mut self, mut expr: Expr<'a>) -> R<Expr<'a>> {
-        let kind = self.tok.kind;
-        let mut before: Vec<(Pos, Expr<'a>)> = Vec::new();
-        while self.tok.kind == kind {
-            if !self.options.pipe_operators {
-                return Err(Error::new(Code::Forbidden, self.pos(), "experimental Nix feature 'pipe-operators' is disabled")
-                    .with_hint(format!("the operator {} belongs to it: `--extra-experimental-features pipe-operators`", kind.name())));
-            }
-            let op = self.pos();
-            self.advance();
-            let start = self.pos();
-            let next = self.operators(None, start)?;
-            if kind == T::PipeInto {
-                expr = self.call(op, next, expr);
-            } else {
-                before.push((op, std::mem::replace(&mut expr, next)));
-            }
-        }
-        while let Some((op, function)) = before.pop() {
-            expr = self.call(op, function, expr);
-        }
-        if matches!(self.tok.kind, T::PipeInto | T::PipeFrom) {
-            return Err(self.unexpected("end of expression").with_hint("`|>` and `<|` cannot be mixed without parentheses"));
-        }
-        Ok(expr)
-    }
-
-    /// One argument more for a call.
-    fn call(&mut self, pos: Pos, function: Expr<'a>, arg: Expr<'a>) -> Expr<'a> {
-        let base = self.exprs.len();
-        self.exprs.push(arg);
-        self.make_call(pos, function, base)
-    }
-
-    /// A call with the arguments on the stack from `base`. Arguments after a finished call become that call's.
-    #[inline]
-    fn make_call(&mut self, pos: Pos, function: Expr<'a>, base: usize) -> Expr<'a> {
-        let arena = self.arena;
-        if let Expr::Call(inner) = function {
-            if inner.args.len() > MAX_MERGED_ARGS {
-                let args = arena.alloc_slice_fill_iter(self.exprs.drain(base..));
-                return Expr::Call(arena.alloc(Call { pos, function: Expr::Call(inner), args }));
-            }
-            let old = inner.args.iter_mut().map(take).collect::<Vec<_>>();
-            let args = arena.alloc_slice_fill_iter(Chain(old.into_iter(), self.exprs.drain(base..)));
-            return Expr::Call(arena.alloc(Call { pos: inner.pos, function: take(&mut inner.function), args }));
-        }
-        let args = arena.alloc_slice_fill_iter(self.exprs.drain(base..));
-        Expr::Call(arena.alloc(Call { pos, function, args }))
-    }
-
-    /// Unary and binary operators, by precedence.
-    fn operators(&mut self, mut first: Option<Expr<'a>>, mut pos: Pos) -> R<Expr<'a>> {
-        let ops = self.ops.len();
-        let depth = self.depth;
-        loop {
-            if first.is_none() {
-                loop {
-                    let (op, prec) = match self.tok.kind {
-                        T::Not => (Op::Not, PREC_NOT),
-                        T::Minus => (Op::Negate, PREC_NEGATE),
-                        _ => break,
-                    };
-                    self.enter()?;
-                    self.ops.push(PendingOp { op, prec, pos: self.pos() });
-                    self.advance();
-                }
-                pos = self.pos();
-            }
-            let mut operand = self.application(first.take(), pos)?;
-            loop {
-                let kind = self.tok.kind;
-                if kind == T::Question {
-                    operand = self.reduce(operand, ops, PREC_HAS_ATTR, Assoc::None)?;
-                    self.advance();
-                    let base = self.path.len();
-                    self.attr_path()?;
-                    let path = self.arena.alloc_slice_fill_iter(self.path.drain(base..));
-                    operand = Expr::HasAttr(self.arena.alloc(HasAttr { pos, set: operand, path }));
-                    continue;
-                }
-                let Some((op, prec, assoc)) = infix(kind) else {
-                    if self.ops.len() > ops {
-                        operand = self.reduce(operand, ops, 0, Assoc::Left)?;
-                    }
-                    self.depth = depth;
-                    return Ok(operand);
-                };
-                if self.ops.len() > ops {
-                    operand = self.reduce(operand, ops, prec, assoc)?;
-                }
-                self.ops.push(PendingOp { op: Op::Binary(op), prec, pos: self.pos() });
-                self.exprs.push(operand);
-                self.advance();
-                break;
-            }
-        }
-    }
-
-    /// Applies the pending operators (above `ops`) that bind tighter than one of precedence `prec`.
-    fn reduce(&mut self, mut operand: Expr<'a>, ops: usize, prec: u8, assoc: Assoc) -> R<Expr<'a>> {
-        while self.ops.len() > ops {
-            let top = &self.ops[self.ops.len() - 1];
-            if top.prec < prec || (top.prec == prec && assoc == Assoc::Right) {
-                break;
-            }
-            if top.prec == prec && assoc == Assoc::None {
-                let text = String::from_utf8_lossy(self.tok_text()).into_owned();
-                return Err(self.not_associative(&text));
-            }
-            let (op, pos) = (top.op, top.pos);
-            self.ops.pop();
-            operand = match op {
-                Op::Not => Expr::Not(self.arena.alloc(Unary { pos, operand })),
-                Op::Negate => {
-                    let left = Expr::Const(Val::int(self.arena, 0));
-                    Expr::Binary(self.arena.alloc(Binary { op: BinOp::Sub, pos, left, right: operand }))
-                }
-                Op::Binary(op) => {
-                    let left = self.exprs.pop().unwrap_or_else(taken);
-                    Expr::Binary(self.arena.alloc(Binary { op, pos, left, right: operand }))
-                }
-            };
-        }
-        Ok(operand)
-    }
-
-    /// A function and its arguments.
-    #[inline]
-    fn application(&mut self, first: Option<Expr<'a>>, pos: Pos) -> R<Expr<'a>> {
-        let function = self.selection(first, pos)?;
-        if !starts_simple(self.tok.kind) {
-            return Ok(function);
-        }
-        let base = self.exprs.len();
-        while starts_simple(self.tok.kind) {
-            let pos = self.pos();
-            let arg = self.selection(None, pos)?;
-            self.exprs.push(arg);
-        }
-        Ok(self.make_call(pos, function, base))
     }
 
     /// `e`, `e.a.b`, `e.a or d`, and the old `f or`.
@@ -743,179 +556,6 @@ impl<'a, 'p> Parser<'a, 'p> {
         }
         let items = self.arena.alloc_slice_fill_iter(self.exprs.drain(base..));
         Ok(Expr::List(self.arena.alloc(List { items })))
-    }
-
-    // ------------------------------------------------------------ functions' arguments
-
-    /// Whether the `{` here opens a function's arguments rather than a set.
-    #[inline]
-    fn is_formals(&self) -> bool {
-        let (c, at) = self.lexer.peek(self.tok.end as usize);
-        match c {
-            b'}' => matches!(self.lexer.peek(at + 1).0, b':' | b'@'),
-            b'.' => self.text[at..].starts_with(b"..."),
-            _ => {
-                let end = self.lexer.identifier_end(at);
-                end > at && matches!(self.lexer.peek(end).0, b',' | b'?' | b'}')
-            }
-        }
-    }
-
-    /// `{ a, b ? 1, ... }`
-    fn formals(&mut self) -> R<Formals<'a>> {
-        let open = self.tok.start;
-        self.advance();
-        let base = self.formals.len();
-        let mut ellipsis = false;
-        loop {
-            match self.tok.kind {
-                T::RBrace => break,
-                T::Ellipsis => {
-                    ellipsis = true;
-                    self.advance();
-                    break;
-                }
-                T::Id => {
-                    let pos = self.pos();
-                    let sym = self.sym();
-                    self.advance();
-                    let mut default = None;
-                    if self.tok.kind == T::Question {
-                        self.advance();
-                        default = Some(self.expr()?);
-                    }
-                    self.formals.push(Formal { sym, pos, default });
-                    if self.tok.kind != T::Comma {
-                        break;
-                    }
-                    self.advance();
-                }
-                _ => return Err(self.unexpected("the name of an argument")),
-            }
-        }
-        self.expect_close(T::RBrace, open)?;
-        let formals = &mut self.formals[base..];
-        if !formals.windows(2).all(|w| w[0].sym < w[1].sym) {
-            formals.sort_by_key(|f| f.sym);
-            let twice = formals.windows(2).filter(|w| w[0].sym == w[1].sym).min_by_key(|w| w[1].pos);
-            if let Some([first, second]) = twice {
-                let (sym, before, pos) = (first.sym, first.pos, second.pos);
-                return Err(self.duplicate_formal(sym, before, pos));
-            }
-        }
-        let list = self.arena.alloc_slice_fill_iter(self.formals.drain(base..));
-        Ok(Formals { ellipsis, list })
-    }
-
-    fn check_arg(&self, formals: &Formals<'a>, arg: Sym, pos: Pos) -> R<()> {
-        match formals.list.iter().find(|f| f.sym == arg) {
-            Some(f) => Err(self.duplicate_formal(arg, f.pos, pos)),
-            None => Ok(()),
-        }
-    }
-
-    // ------------------------------------------------------------ errors
-
-    #[cold]
-    fn duplicate_formal(&self, sym: Sym, before: Pos, pos: Pos) -> Box<Error> {
-        let name = String::from_utf8_lossy(self.symbols.name(sym));
-        let mut error = Error::new(Code::DuplicateAttribute, pos, format!("duplicate formal function argument '{name}'"));
-        error.trace.push(Frame { pos: before, text: "it is named here already".into() });
-        error
-    }
-
-    #[cold]
-    fn too_deep(&self) -> Box<Error> {
-        Error::new(Code::StackOverflow, self.pos(), "nesting too deep").with_hint(format!("expressions may nest {MAX_DEPTH} levels"))
-    }
-
-    #[cold]
-    fn not_associative(&self, op: &str) -> Box<Error> {
-        Error::new(Code::Syntax, self.pos(), format!("syntax error, unexpected '{op}': the operator is not associative"))
-            .with_hint("say by parentheses what belongs together")
-    }
-
-    /// The line and column of a byte of this text, for hints.
-    fn line_column(&self, offset: u32) -> (usize, usize) {
-        let before = &self.text[..offset as usize];
-        let line = 1 + memchr::memchr_iter(b'\n', before).count();
-        (line, offset as usize - memchr::memrchr(b'\n', before).map_or(0, |i| i + 1) + 1)
-    }
-
-    #[cold]
-    fn unexpected(&self, expecting: &str) -> Box<Error> {
-        let pos = self.pos();
-        let text = String::from_utf8_lossy(self.tok_text());
-        let what = match self.tok.kind {
-            T::Id => format!("identifier '{text}'"),
-            T::BadByte => {
-                let byte = self.tok_text().first().copied().unwrap_or(0);
-                if byte.is_ascii_graphic() {
-                    format!("character '{}'", byte as char)
-                } else {
-                    format!("byte 0x{byte:02x}")
-                }
-            }
-            T::BadComment => return self.unterminated("comment", self.tok.start, "*/"),
-            kind => kind.name().to_string(),
-        };
-        Error::new(Code::Syntax, pos, format!("syntax error, unexpected {what}, expecting {expecting}"))
-    }
-
-    #[cold]
-    fn unterminated(&self, what: &str, open: u32, close: &str) -> Box<Error> {
-        let (line, _) = self.line_column(open);
-        Error::new(Code::Syntax, self.pos_at(open), format!("syntax error, unexpected end of file in the {what} that starts here"))
-            .with_hint(format!("the {what} of line {line} is never closed by `{close}`"))
-    }
-
-    #[cold]
-    fn unclosed(&self, close: T, open: u32) -> Box<Error> {
-        let error = self.unexpected(close.name());
-        let (line, column) = self.line_column(open);
-        let bracket = String::from_utf8_lossy(&self.text[open as usize..(open as usize + 1)]).into_owned();
-        let mut error = error.with_hint(format!("`{bracket}` of line {line}, column {column} is still open"));
-        error.trace.push(Frame { pos: self.pos_at(open), text: format!("`{bracket}` was opened here") });
-        error
-    }
-
-    #[cold]
-    fn no_else(&self, pos: Pos) -> Box<Error> {
-        let mut error = self.unexpected("'else'").with_hint("every `if` needs `then` and `else`");
-        error.trace.push(Frame { pos, text: "the `if` stands here".into() });
-        error
-    }
-
-    #[cold]
-    fn no_item(&self, open: u32) -> Box<Error> {
-        match self.tok.kind {
-            T::Semi | T::Eof | T::RBrace | T::RParen | T::Assign => self.unclosed(T::RBracket, open),
-            T::Comma => self.unexpected("an item or ']'").with_hint("items of a list are separated by spaces alone"),
-            _ => self.unexpected("an item or ']'").with_hint("an item that is more than a name or a literal needs parentheses"),
-        }
-    }
-
-    #[cold]
-    fn no_expression(&self) -> Box<Error> {
-        let error = self.unexpected("an expression");
-        match self.tok.kind {
-            T::Assign => error.with_hint("comparison is written `==`"),
-            T::If | T::Assert | T::With => error.with_hint("it needs parentheses here"),
-            T::Or => error.with_hint("`or` gives a default only after an attribute: `set.name or default`"),
-            _ => error,
-        }
-    }
-
-    /// The `;` after `assert e` and `with e`.
-    #[inline(always)]
-    fn semicolon(&mut self, keyword: &str, pos: Pos) -> R<()> {
-        if self.tok.kind == T::Semi {
-            self.advance();
-            return Ok(());
-        }
-        let mut error = self.unexpected("';'").with_hint(format!("`{keyword} …` ends with `;`"));
-        error.trace.push(Frame { pos, text: format!("`{keyword}` stands here") });
-        Err(error)
     }
 
     fn empty_set(&mut self) -> Val {

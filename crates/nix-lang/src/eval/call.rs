@@ -4,8 +4,57 @@ use super::*;
 use crate::ast::{Call, Formals, Lambda};
 use crate::error;
 
+/// The arguments of a call, the first of which its function takes in any case.
+trait Arguments: Copy {
+    fn count(self) -> usize;
+    /// An argument that nobody needs yet.
+    fn delayed(self, ev: &mut Evaluator, at: usize) -> Val;
+    fn evaluated(self, ev: &mut Evaluator, at: usize) -> R<Val>;
+}
+
+/// Arguments as they stand in the source: one that is needed at once never becomes a thunk.
+#[derive(Clone, Copy)]
+struct Written {
+    exprs: &'static [Expr<'static>],
+    env: EnvRef,
+}
+
+impl Arguments for Written {
+    #[inline(always)]
+    fn count(self) -> usize {
+        self.exprs.len()
+    }
+
+    #[inline(always)]
+    fn delayed(self, ev: &mut Evaluator, at: usize) -> Val {
+        ev.delay(&self.exprs[at], self.env)
+    }
+
+    #[inline(always)]
+    fn evaluated(self, ev: &mut Evaluator, at: usize) -> R<Val> {
+        ev.eval(&self.exprs[at], self.env)
+    }
+}
+
+impl Arguments for &[Val] {
+    #[inline(always)]
+    fn count(self) -> usize {
+        self.len()
+    }
+
+    #[inline(always)]
+    fn delayed(self, _: &mut Evaluator, at: usize) -> Val {
+        self[at]
+    }
+
+    #[inline(always)]
+    fn evaluated(self, ev: &mut Evaluator, at: usize) -> R<Val> {
+        ev.force(self[at])
+    }
+}
+
 impl Evaluator {
-    /// A call as it stands in the source. Arguments become thunks only where nobody needs them at once.
+    /// A call as it stands in the source.
     #[inline(never)]
     pub(super) fn eval_call(&mut self, e: &'static Call<'static>, env: EnvRef) -> R<Val> {
         let args: &'static [Expr<'static>] = e.args;
@@ -13,59 +62,10 @@ impl Evaluator {
         let mut at = 0;
         while at < args.len() {
             if let Some(function) = f.as_lambda() {
-                self.enter_call(e.pos)?;
-                let (mut code, mut outer) = (function.code(), function.env());
-                // The environment around the last one, of a function of several arguments.
-                let mut before: Option<(EnvRef, usize)> = None;
-                let result = loop {
-                    let len = code.env_len();
-
-                    let inner = match &code.formals {
-                        None => {
-                            let arg = self.delay(&args[at], env);
-                            let inner = EnvRef::alloc(self.arena, outer, 1);
-                            inner.set(0, arg);
-                            inner
-                        }
-                        Some(formals) => {
-                            // A function with formals looks at its argument at once.
-                            let arg = match self.eval(&args[at], env) {
-                                Ok(arg) => arg,
-                                Err(t) => break Err(t),
-                            };
-                            match self.bind_formals(code, formals, outer, arg, e.pos) {
-                                Ok(inner) => inner,
-                                Err(t) => break Err(t),
-                            }
-                        }
-                    };
-                    at += 1;
-                    match &code.body {
-                        // `x: y: …` with both arguments there: no closure in between.
-                        Expr::Lambda(next) if at < args.len() => {
-                            before = Some((inner, len));
-                            (code, outer) = (next, inner);
-                        }
-                        body => {
-                            let result = self.eval(body, inner);
-                            if result.is_ok() {
-                                inner.take_back(self.arena, len);
-                                if let Some((env, len)) = before {
-                                    env.take_back(self.arena, len);
-                                }
-                            }
-                            break result;
-                        }
-                    }
-                };
-                self.leave_call();
-                match result {
-                    Ok(v) => f = v,
-                    Err(t) => {
-                        self.call_frame(code, e.pos);
-                        return Err(t);
-                    }
-                }
+                let written = Written { exprs: &args[at..], env };
+                let (v, taken) = self.apply(function, written, e.pos)?;
+                f = v;
+                at += taken;
             } else if let Some(id) = f.as_prim_op() {
                 let arity = self.state.arity(id);
                 let left = args.len() - at;
@@ -121,16 +121,17 @@ impl Evaluator {
     }
 
     /// Calls a function with one argument.
-    #[inline]
+    #[inline(never)]
     pub fn call_lambda(&mut self, function: LambdaRef, arg: Val, pos: Pos) -> R<Val> {
-        self.call_lambda_with(function, &[arg], pos).map(|(v, _)| v)
+        self.apply(function, &[arg][..], pos).map(|(v, _)| v)
     }
 
     /// Calls a function with as many of the arguments as it and the functions that are its body take; says how many that were.
-    #[inline]
-    fn call_lambda_with(&mut self, function: LambdaRef, args: &[Val], pos: Pos) -> R<(Val, usize)> {
+    #[inline(always)]
+    fn apply(&mut self, function: LambdaRef, args: impl Arguments, pos: Pos) -> R<(Val, usize)> {
         self.enter_call(pos)?;
         let (mut code, mut outer) = (function.code(), function.env());
+        // The environment around the last one, of a function of several arguments.
         let mut before: Option<(EnvRef, usize)> = None;
         let mut at = 0;
         let result = loop {
@@ -138,16 +139,18 @@ impl Evaluator {
 
             let inner = match &code.formals {
                 None => {
+                    let arg = args.delayed(self, at);
                     let inner = EnvRef::alloc(self.arena, outer, 1);
-                    inner.set(0, args[at]);
+                    inner.set(0, arg);
                     inner
                 }
                 Some(formals) => {
-                    let bound = match self.force(args[at]) {
-                        Ok(arg) => self.bind_formals(code, formals, outer, arg, pos),
-                        Err(t) => Err(t),
+                    // A function with formals looks at its argument at once.
+                    let arg = match args.evaluated(self, at) {
+                        Ok(arg) => arg,
+                        Err(t) => break Err(t),
                     };
-                    match bound {
+                    match self.bind_formals(code, formals, outer, arg, pos) {
                         Ok(inner) => inner,
                         Err(t) => break Err(t),
                     }
@@ -155,7 +158,8 @@ impl Evaluator {
             };
             at += 1;
             match &code.body {
-                Expr::Lambda(next) if at < args.len() => {
+                // `x: y: …` with both arguments there: no closure in between.
+                Expr::Lambda(next) if at < args.count() => {
                     before = Some((inner, len));
                     (code, outer) = (next, inner);
                 }
@@ -188,7 +192,7 @@ impl Evaluator {
         while at < args.len() {
             match f.kind() {
                 Kind::Lambda(function) => {
-                    let (v, taken) = self.call_lambda_with(function, &args[at..], pos)?;
+                    let (v, taken) = self.apply(function, &args[at..], pos)?;
                     f = v;
                     at += taken;
                 }

@@ -91,26 +91,31 @@ impl<'a, 'p> Parser<'a, 'p> {
         }
     }
 
-    /// Text up to the closing quote or the next `${`, and where that is.
+    /// The first byte from `p` on that is more than text: a quote, a backslash, or the dollar of `${`.
     #[inline]
-    fn chunk(&mut self, from: usize, open: u32) -> R<(Chunk, usize)> {
+    fn next_mark(&self, mut p: usize, open: u32) -> R<usize> {
         let text = self.text;
-        let mut p = from;
         loop {
             match memchr3(b'"', b'\\', b'$', &text[p..]) {
                 None => return Err(self.unterminated("string", open, "\"")),
                 Some(i) => p += i,
             }
-            match text[p] {
-                b'$' => match text.get(p + 1) {
-                    Some(b'{') => break,
-                    // Of two dollars the second opens nothing.
-                    Some(b'$') => p += 2,
-                    _ => p += 1,
-                },
-                b'"' => break,
-                _ => return self.escaped_chunk(from, p, open),
+            match (text[p], text.get(p + 1)) {
+                // Of two dollars the second opens nothing.
+                (b'$', Some(b'$')) => p += 2,
+                (b'$', next) if next != Some(&b'{') => p += 1,
+                _ => return Ok(p),
             }
+        }
+    }
+
+    /// Text up to the closing quote or the next `${`, and where that is.
+    #[inline]
+    fn chunk(&mut self, from: usize, open: u32) -> R<(Chunk, usize)> {
+        let text = self.text;
+        let p = self.next_mark(from, open)?;
+        if text[p] == b'\\' {
+            return self.escaped_chunk(from, p, open);
         }
         if self.has_nul {
             self.check_nul(&text[from..p], from)?;
@@ -144,36 +149,24 @@ impl<'a, 'p> Parser<'a, 'p> {
         self.buf.extend_from_slice(piece);
     }
 
-    /// `chunk` from the first backslash on, which is at `p`.
+    /// `chunk` of a text whose first backslash is at `p`.
     fn escaped_chunk(&mut self, from: usize, mut p: usize, open: u32) -> R<(Chunk, usize)> {
         let text = self.text;
         self.buf.clear();
-        self.push_lines(from, p);
-        let mut piece = p;
+        let mut piece = from;
         loop {
-            match memchr3(b'"', b'\\', b'$', &text[p..]) {
-                None => return Err(self.unterminated("string", open, "\"")),
-                Some(i) => p += i,
+            p = self.next_mark(p, open)?;
+            self.push_lines(piece, p);
+            if text[p] != b'\\' {
+                break;
             }
-            match text[p] {
-                b'$' => match text.get(p + 1) {
-                    Some(b'{') => break,
-                    Some(b'$') => p += 2,
-                    _ => p += 1,
-                },
-                b'"' => break,
-                _ => {
-                    self.push_lines(piece, p);
-                    let Some(&c) = text.get(p + 1) else {
-                        return Err(self.unterminated("string", open, "\""));
-                    };
-                    self.buf.push(unescape(c));
-                    p += 2;
-                    piece = p;
-                }
-            }
+            let Some(&c) = text.get(p + 1) else {
+                return Err(self.unterminated("string", open, "\""));
+            };
+            self.buf.push(unescape(c));
+            p += 2;
+            piece = p;
         }
-        self.push_lines(piece, p);
         if self.has_nul {
             self.check_nul(&text[from..p], from)?;
         }
