@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from build_prelude import PRELUDE
-from nivalis.build.settings import find_static_shell
+from nivalis.settings.machine import find_static_shell
 from oracle import cppnix28
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -42,7 +42,8 @@ def program(folder: Path) -> Program:
 
     def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "NIX_REMOTE": f"local?root={folder}/root", "HOME": str(folder / "home"), "NIX_PATH": "", "TMPDIR": str(folder)}
-        code = f"from nivalis.cli.{module} import main; main()"
+        module, main = ("start", module) if module in ("nix_build", "nix_instantiate") else (module, "main")
+        code = f"from nivalis.cli.{module} import {main}; {main}()"
         return subprocess.run([sys.executable, "-c", code, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
 
     return run

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from nivalis.errors import NivalisError
 
-__all__ = ["Flags", "UsageError", "read_arguments"]
+__all__ = ["Flags", "UsageError", "read_arguments", "read_program"]
 
 # A flag's name -> the number of words that it takes, and what is called with them.
 Flags = Mapping[str, tuple[int, Callable[..., object]]]
@@ -45,6 +45,25 @@ def read_arguments(words: Sequence[str], flags: Flags, on_word: Callable[[str], 
             raise UsageError(f"unrecognised flag '{word}'", hint=_near_flag(word, flags))
         else:
             on_word(word)
+
+
+def read_program(program: str, usage: str, words: Sequence[str], flags: Flags, on_word: Callable[[str], object]) -> bool:
+    """`read_arguments` of one of Nix's programs, which all know `--help` and `--version`; whether neither was asked for.
+
+    `usage` is the text for `--help`.  Raises UsageError.
+    """
+    asked: list[str] = []
+    own = {flag: (0, lambda flag=flag: asked.append(flag)) for flag in ("-h", "--help", "--version")}
+    try:
+        read_arguments(words, {**flags, **own}, on_word)
+    except UsageError as error:
+        error.hint = error.hint or f"`{program} --help` shows all flags"
+        raise
+    if asked:
+        from nivalis import _native
+
+        print(f"{program} (nivalis {_native.__version__}) {_native.NIX_VERSION}\n" if asked[0] == "--version" else usage, end="")
+    return not asked
 
 
 def _split_letters(word: str) -> list[str]:

@@ -87,6 +87,15 @@ class Request:
             cache.store(self._key, whole, output, state_dir=state_dir, is_written=is_written, derivations=derivations, environment=self._environment)
             self._explain(cache)
 
+    def keep_after(self, first: Request, output: bytes, *, links: Mapping[str, str], paths: Iterable[str]) -> None:
+        """Keep an answer for as long as that to `first` holds, the symlinks `links` say the same, and the store paths are valid."""
+        cache = self._open()
+        if cache is None:
+            return
+        with cache:
+            cache.extend(first._key, self._key, output, links=links, paths=paths)
+            self._explain(cache)
+
     def _open(self) -> EvalCache | None:
         folder = cache_folder(self._environment)
         return None if folder is None else EvalCache.open(folder, say=show_warning if self._is_verbose else None)

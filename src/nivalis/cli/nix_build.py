@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from nivalis import _native
-from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.arguments import Flags
 from nivalis.cli.building import BuildOptions, make_links, report_failures
 from nivalis.cli.effects import LazyFetcher
 from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import make_arguments, resolve_file
+from nivalis.cli.expressions import ExpressionOptions
 from nivalis.cli.failures import fold_trace, run
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message
 from nivalis.errors import EvalError
@@ -23,9 +26,10 @@ from nivalis.lang.auto_call import find_along_path
 from nivalis.lang.encoding import encode
 from nivalis.lang.evaluator import Evaluator
 from nivalis.lang.get_derivations import find_derivations
+from nivalis.store.layout import StoreLayout
 from nivalis.store.store import Store
 
-__all__ = ["main", "nix_build"]
+__all__ = ["nix_build", "run_program"]
 
 _HELP = """\
 Usage: nix-build [FLAGS] [FILES...]
@@ -68,56 +72,33 @@ The store and other:
 """
 
 
-class Options(BuildOptions):
+class Options(ExpressionOptions, BuildOptions):
     """The flags of this command."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.files: list[str] = []
-        self.attributes: list[str] = []
-        self.action = "build"
-        self.from_stdin = False
-        self.from_arguments = False
         self.link: str | None = "result"
         self.json = False
 
     def flags(self) -> Flags:
         own: dict[str, tuple[int, object]] = {
-            "-": (0, lambda: setattr(self, "from_stdin", True)),
-            "--indirect": (0, lambda: None),
             "--no-out-link": (0, lambda: setattr(self, "link", None)),
             "--no-link": (0, lambda: setattr(self, "link", None)),
         }
-        for name in ("-E", "--expr"):
-            own[name] = (0, lambda: setattr(self, "from_arguments", True))
-        for name in ("-h", "--help"):
-            own[name] = (0, lambda: setattr(self, "action", "help"))
-        own["--version"] = (0, lambda: setattr(self, "action", "version"))
-        for name in ("-A", "--attr"):
-            own[name] = (1, self.attributes.append)
         for name in ("-o", "--out-link", "--add-root"):
             own[name] = (1, lambda link: setattr(self, "link", link))
         return {**super().flags(), **own}  # type: ignore[dict-item]
 
 
-def main() -> None:
-    """The program."""
-    raise SystemExit(run(lambda: nix_build(sys.argv[1:])))
+def run_program() -> int:
+    """The program; its exit status."""
+    return run(lambda: nix_build(sys.argv[1:]))
 
 
 def nix_build(words: Sequence[str]) -> int:
     """Do what the arguments say; the exit status.  Raises NivalisError."""
     options = Options()
-    try:
-        read_arguments(words, options.flags(), options.files.append)
-    except UsageError as error:
-        error.hint = error.hint or "`nix-build --help` shows all flags"
-        raise
-    if options.action == "help":
-        print(_HELP, end="")
-        return 0
-    if options.action == "version":
-        print(f"nix-build (nivalis {_native.__version__}) {_native.NIX_VERSION}")
+    if not options.read("nix-build", _HELP, words):
         return 0
     return build_found(options, words, "nix-build")
 
@@ -130,7 +111,7 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
     build_settings = options.build_settings(environment)
     text = sys.stdin.buffer.read() if options.from_stdin else b""
     more = [b"stdin", text] if options.from_stdin else []
-    request = Request(command, words, folder, environment, more) if options.eval_cache else None
+    request = Request(command, words, folder, environment, [b"derivations", *more]) if options.eval_cache else None
     with Store.open(layout, build_users_group=build_settings.build_users_group) as store:
         hit = request.find() if request is not None else None
         try:
@@ -143,7 +124,15 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
         finally:
             if hit is not None:
                 hit.close()
-        return _realise(options, store, wanted, environment)
+        status, built = _realise(options, store, wanted, environment)
+        if built is None:
+            return status
+        sys.stdout.buffer.write(built.output)
+        if request is not None and not options.from_stdin and not options.json_events and options.mode == "normal":
+            # For `start`, which knows the words alone: not what stdin says, and no events.
+            whole = Request(command, words, folder, environment)
+            whole.keep_after(request, built.output, links=_read_roots(layout, built.links), paths=built.paths)
+        return 0
 
 
 def _evaluate(options: Options, store: Store, folder: str, environment: dict[str, str], text: bytes, request: Request | None) -> list[str]:
@@ -154,7 +143,7 @@ def _evaluate(options: Options, store: Store, folder: str, environment: dict[str
     build_settings = options.build_settings(environment)
     renderer = options.renderer(build_settings)
     builder = StoreBuilder(store, build_settings, listen=renderer.handle)
-    fetcher = LazyFetcher(store, environment)
+    fetcher = LazyFetcher(store, environment, options.config)
     _native.keep_heap_small()
     evaluator = Evaluator(
         store,
@@ -215,7 +204,16 @@ def _derivation_in_store(store: Store, word: str, folder: str) -> str | None:
     return None
 
 
-def _realise(options: Options, store: Store, wanted: Sequence[str], environment: dict[str, str]) -> int:
+class _Built(NamedTuple):
+    """What was built, and what is said of it on stdout."""
+
+    output: bytes
+    paths: list[str]
+    links: list[Path]
+
+
+def _realise(options: Options, store: Store, wanted: Sequence[str], environment: dict[str, str]) -> tuple[int, _Built | None]:
+    """The exit status, and what was built if all of it was."""
     from nivalis.build.goals import make_plan, parse_wanted
     from nivalis.build.progress import describe_plan
     from nivalis.build.realisation import realise
@@ -226,7 +224,7 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
         plan = make_plan(store, goals, settings)
         for line in describe_plan(list(plan.goals), sorted(plan.fetches)):
             print(line, file=sys.stderr)
-        return 0
+        return 0, None
     renderer = options.renderer(settings)
     try:
         result = realise(store, goals, settings, listen=renderer.handle)
@@ -234,19 +232,29 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
         renderer.close()
     report_failures(result)
     if result.exit_status:
-        return result.exit_status
+        return result.exit_status, None
     outputs = []
     for goal in goals:
         derivation = store.read_derivation(goal.path)
         names = goal.outputs if goal.outputs is not None else tuple(sorted(derivation.outputs))
         outputs += [(goal.path, name, str(derivation.outputs[name].path)) for name in names]
-    if options.link is not None:
-        make_links(store, options.link, outputs)
+    links = make_links(store, options.link, outputs) if options.link is not None else []
+    paths = [path for _, _, path in outputs]
     if options.json:
         import json
 
-        print(json.dumps([{"derivation": derivation, "output": name, "path": path} for derivation, name, path in outputs], indent=2))
-        return 0
-    for _, _, path in outputs:
-        sys.stdout.buffer.write(encode(path) + b"\n")
-    return 0
+        text = json.dumps([{"derivation": derivation, "output": name, "path": path} for derivation, name, path in outputs], indent=2)
+    else:
+        text = "\n".join(paths)
+    return 0, _Built(encode(text + "\n") if text else b"", paths, links)
+
+
+def _read_roots(layout: StoreLayout, links: Sequence[Path]) -> dict[str, str]:
+    """The links to results and those that make them roots, and what each says."""
+    from nivalis.store.roots import auto_name, companions_dir
+
+    places = list(links)
+    for link in links:
+        name = auto_name(link)
+        places += [layout.roots_dir / "auto" / name, *companions_dir(layout).glob(f"{name}*")]
+    return {str(place): os.readlink(place) for place in places if place.is_symlink()}

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from nivalis import _native
-from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.arguments import Flags, UsageError
 from nivalis.cli.effects import LazyBuilder, LazyFetcher
-from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
+from nivalis.cli.evaluation import make_arguments, resolve_file
+from nivalis.cli.expressions import ExpressionOptions
 from nivalis.cli.failures import fold_trace, run
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message
 from nivalis.errors import EvalError
@@ -73,17 +74,13 @@ Other:
 """
 
 
-class Options(EvalOptions):
+class Options(ExpressionOptions):
     """The flags of this command."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.files: list[str] = []
-        self.attributes: list[str] = []
         self.action = "instantiate"
         self.output = "plain"
-        self.from_stdin = False
-        self.from_arguments = False
         self.strict = False
         self.locations = True
         self.read_write = False
@@ -94,17 +91,11 @@ class Options(EvalOptions):
             return 0, lambda: setattr(self, name, value)
 
         own = {
-            "-": put("from_stdin", True),
-            "-E": put("from_arguments", True),
-            "--expr": put("from_arguments", True),
             "--eval": put("action", "eval"),
             "--eval-only": put("action", "eval"),
             "--parse": put("action", "parse"),
             "--parse-only": put("action", "parse"),
             "--find-file": put("action", "find-file"),
-            "--help": put("action", "help"),
-            "-h": put("action", "help"),
-            "--version": put("action", "version"),
             "--strict": put("strict", True),
             "--raw": put("output", "raw"),
             "--xml": put("output", "xml"),
@@ -112,9 +103,6 @@ class Options(EvalOptions):
             "--no-location": put("locations", False),
             "--read-write-mode": put("read_write", True),
             "--dry-run": put("read_only", True),
-            "--indirect": (0, lambda: None),
-            "-A": (1, self.attributes.append),
-            "--attr": (1, self.attributes.append),
             "--add-root": (1, lambda link: setattr(self, "root", link)),
         }
         return {**super().flags(), **own}  # type: ignore[dict-item]
@@ -128,16 +116,7 @@ def run_program() -> int:
 def nix_instantiate(words: Sequence[str]) -> int:
     """Do what the arguments say; the exit status.  Raises NivalisError."""
     options = Options()
-    try:
-        read_arguments(words, options.flags(), options.files.append)
-    except UsageError as error:
-        error.hint = error.hint or "`nix-instantiate --help` shows all flags"
-        raise
-    if options.action == "help":
-        print(_HELP, end="")
-        return 0
-    if options.action == "version":
-        print(f"nix-instantiate (nivalis {_native.__version__}) {_native.NIX_VERSION}")
+    if not options.read("nix-instantiate", _HELP, words):
         return 0
     if options.action in ("eval", "parse", "find-file") and not options.read_write:
         options.read_only = True
@@ -161,14 +140,14 @@ def nix_instantiate(words: Sequence[str]) -> int:
             hit.close()
             return 0
         _native.keep_heap_small()
-        fetcher = LazyFetcher(store, environment)
+        fetcher = LazyFetcher(store, environment, options.config)
         evaluator = Evaluator(
             store,
             settings,
             on_trace=show_trace_message,
             on_warn=show_evaluation_warning,
             fetcher=fetcher,
-            builder=None if isinstance(store, StoreLayout) else LazyBuilder(store, environment, options.system),
+            builder=None if isinstance(store, StoreLayout) else LazyBuilder(store, environment, options.config),
             record=request is not None,
         )
         try:

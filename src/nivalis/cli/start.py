@@ -10,7 +10,11 @@ import gc
 import os
 import sys
 
-__all__ = ["nix_instantiate"]
+TYPE_CHECKING = False  # `typing` itself is not for free
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["nix_build", "nix_instantiate"]
 
 
 def nix_instantiate() -> None:
@@ -26,7 +30,17 @@ def nix_instantiate() -> None:
     _leave(status)
 
 
-def _leave(status: int) -> None:
+def nix_build() -> None:
+    """The program `nix-build`."""
+    status = _ask("nix-build")
+    if status is not None:
+        _leave(status)
+    from nivalis.cli.nix_build import run_program
+
+    raise SystemExit(run_program())
+
+
+def _leave(status: int) -> NoReturn:
     """End the process at once; stores are closed by now."""
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -213,7 +213,30 @@ class EvalCache:
             self.problem = "not kept: something was changed during the evaluation"
             return False
         place = encode(("+" if is_written else "-") + state_dir)
-        values = (place, encode("\0".join(derivations)), _encode_messages(recording["messages"]), output, inputs)
+        return self._insert(key, place, encode("\0".join(derivations)), _encode_messages(recording["messages"]), output, inputs)
+
+    def extend(self, key: bytes, new_key: bytes, output: bytes, *, links: Mapping[str, str], paths: Iterable[str]) -> bool:
+        """Keep an answer that follows from the one under `key`; whether it was kept.
+
+        It holds as long as that one does, `links` (place: text) say the same, and the store paths `paths` are valid.
+        """
+        try:
+            row = self._connection.execute("select store, derivations, messages, inputs from Answers where key = ?", (key,)).fetchone()
+            if row is None:
+                return False
+            store, derivations, messages, inputs = row
+            hashes = read_nar_hashes(decode(store[1:]), sorted(paths))
+        except sqlite3.Error as error:
+            self._fail(error)
+            return False
+        records = _decode(inputs)
+        for place, text in links.items():
+            records["l"] += (encode(place), encode(text))
+        for path, nar_hash in hashes.items():
+            records["s"] += (encode(path), encode(nar_hash))
+        return self._insert(new_key, store, derivations, messages, output, _join(records))
+
+    def _insert(self, key: bytes, *values: bytes) -> bool:
         size = sum(map(len, values))
         if size > self._limit // 2:
             self.problem = "not kept: too large"
