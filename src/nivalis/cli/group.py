@@ -22,9 +22,11 @@ class LazyCommand(NamedTuple):
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "build": LazyCommand("nivalis.cli.build", "Build what an expression gives, and link to the result."),
+    "diff": LazyCommand("nivalis.cli.diff", "Show what differs between two closures."),
     "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),
     "log": LazyCommand("nivalis.cli.log", "Show what the builder of a derivation said."),
     "repl": LazyCommand("nivalis.cli.repl", "Evaluate expressions as you type them."),
+    "why": LazyCommand("nivalis.cli.why", "Show why one store path needs another."),
 }
 
 
