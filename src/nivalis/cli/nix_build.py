@@ -196,12 +196,12 @@ def _evaluate(options: Options, store: Store, folder: str, environment: dict[str
 
 def _derivation_in_store(store: Store, word: str, folder: str) -> str | None:
     """The derivation that an argument names by its place in the store, or by a link to it."""
-    place = os.path.join(folder, word.partition("!")[0])
-    if os.path.islink(place):
-        place = os.readlink(place)
-    if place.endswith(".drv") and store.layout.is_in_store(place):
-        return place + "".join(word.partition("!")[1:])
-    return None
+    from nivalis.store.roots import linked_path, store_path_in
+
+    name, mark, outputs = word.partition("!")
+    place = os.path.normpath(os.path.join(folder, name))
+    path = store_path_in(store.layout, place) or linked_path(store.layout, place)
+    return f"{path}{mark}{outputs}" if path is not None and path.endswith(".drv") else None
 
 
 class _Built(NamedTuple):
