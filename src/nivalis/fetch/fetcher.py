@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 from nivalis import _native
 from nivalis._native import Hash
 from nivalis.fetch.archive import unpack_single
-from nivalis.fetch.errors import ArchiveError, FetchedHashError, FetchError, NotThereError
-from nivalis.fetch.git import GitRepository
+from nivalis.fetch.errors import ArchiveError, FetchedHashError, FetchError, GitError, NotThereError
+from nivalis.fetch.git import GitRepository, GitRequest
 from nivalis.fetch.network import Network
 from nivalis.fetch.transport import Download, download
 from nivalis.store.store import Source, Store
@@ -151,18 +151,30 @@ class StoreFetcher:
     def _fetch_git(self, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
         address = arguments["url"]
         submodules = bool(arguments.get("submodules"))
-        repository = GitRepository(address, self._cache, self._network.environment)
+        if arguments.get("lfs"):
+            raise GitError(f"Git LFS is not supported: `{address}`")
+        if submodules and arguments.get("exportIgnore"):
+            raise GitError(f"`exportIgnore` and `submodules` cannot both be asked for: `{address}`")
+        request = GitRequest(
+            reference=arguments.get("ref") or None,
+            revision=arguments.get("rev") or None,
+            shallow=bool(arguments.get("shallow")),
+            all_refs=bool(arguments.get("allRefs")),
+            submodules=submodules,
+            export_ignore=bool(arguments.get("exportIgnore", "" if submodules else "1")),
+        )
+        repository = GitRepository(address, self._cache, self._network, clock=self._clock, on_warn=self._on_warn)
         with tempfile.TemporaryDirectory(prefix="nivalis-fetch-") as folder:
             target = f"{folder}/tree"
-            checkout = repository.check_out(
-                target, reference=arguments.get("ref") or None, revision=arguments.get("rev") or None, submodules=submodules
-            )
+            checkout = repository.check_out(target, request)
             path = self._store.add_sources([Source(target, arguments.get("name") or "source")])[0]
         nar_hash = self._store.path_info(path).nar_hash
         if arguments.get("narHash") and Hash.parse(arguments["narHash"], "sha256") != nar_hash:
             specified, got = arguments["narHash"], nar_hash.format_prefixed("sri")
             raise FetchedHashError(f"hash mismatch in what was fetched from `{address}`\n  specified: {specified}\n     got:    {got}")
+        dirty = checkout.dirty_revision
         return path, {
+            **({"dirtyRev": f"{dirty}-dirty", "dirtyShortRev": f"{dirty[:7]}-dirty"} if dirty else {}),
             "rev": checkout.revision,
             "shortRev": checkout.revision[:7],
             "revCount": checkout.count,
