@@ -113,6 +113,8 @@ def test_events(program: Program) -> None:
 
 
 def test_nivalis_build_and_log(program: Program, folder: Path) -> None:
+    plan = json.loads(program("__init__", "build", "-A", "many", "--json", "--dry-run").stdout)
+    assert ([drv_path.partition("-")[2] for drv_path in plan["builds"]], plan["fetches"]) == (["one.drv", "many.drv"], [])
     answer = program("__init__", "build", "-A", "many", "--json")
     assert answer.returncode == 0, answer.stderr
     (found,) = json.loads(answer.stdout)

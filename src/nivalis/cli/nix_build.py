@@ -222,8 +222,13 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
     goals = [parse_wanted(word, store) for word in wanted]
     if options.dry_run:
         plan = make_plan(store, goals, settings)
-        for line in describe_plan(list(plan.goals), sorted(plan.fetches)):
+        builds, fetches = list(plan.goals), sorted(plan.fetches)
+        for line in describe_plan(builds, fetches):
             print(line, file=sys.stderr)
+        if options.json:
+            import json
+
+            print(json.dumps({"builds": builds, "fetches": fetches}, indent=2))
         return 0, None
     renderer = options.renderer(settings)
     try:
