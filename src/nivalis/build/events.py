@@ -18,8 +18,10 @@ __all__ = [
     "BuildFinished",
     "BuildLine",
     "BuildStarted",
+    "CacheFailed",
     "Event",
     "FetchFinished",
+    "FetchProgress",
     "FetchStarted",
     "Listener",
     "PlanMade",
@@ -30,10 +32,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class PlanMade:
-    """What will be built (derivations) and fetched (store paths), before anything is."""
+    """What will be built (derivations) and fetched (store paths), before anything is; sizes are in bytes."""
 
     builds: tuple[str, ...]
     fetches: tuple[str, ...]
+    download_size: int = 0
+    unpacked_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,20 @@ class BuildFailed:
 
 @dataclass(frozen=True, slots=True)
 class FetchStarted:
+    """`size` is that of the file, in bytes, where it is known."""
+
     path: str
+    cache: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchProgress:
+    """So many bytes of the file have come."""
+
+    path: str
+    received: int
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +99,18 @@ class FetchFinished:
     path: str
 
 
-Event: TypeAlias = PlanMade | Waiting | BuildStarted | BuildLine | BuildFinished | BuildFailed | FetchStarted | FetchFinished
+@dataclass(frozen=True, slots=True)
+class CacheFailed:
+    """Something is wrong with a binary cache, or with what it says; work goes on without it."""
+
+    cache: str
+    code: str
+    message: str
+
+
+Event: TypeAlias = (
+    PlanMade | Waiting | BuildStarted | BuildLine | BuildFinished | BuildFailed | FetchStarted | FetchProgress | FetchFinished | CacheFailed
+)
 Listener: TypeAlias = Callable[[Event], object]
 
 

@@ -1,34 +1,61 @@
 """Goals: what has to be built and fetched so that some store paths are valid, decided before anything is done.
 
-A plan is the part of the derivation graph that is not valid yet.  A derivation whose outputs are all to be had from a substituter
-is fetched rather than built, and what only it needs does not appear.
+A plan is the part of the derivation graph that is not valid yet.  A derivation whose outputs are all to be had from a substituter, with
+all that they refer to, is fetched rather than built, and what only it needs does not appear.
+
+The substituter may be far away: it is asked for the outputs of all derivations of one depth at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from nivalis.build.errors import CannotBuildError
 from nivalis.build.options import DerivationOptions
 from nivalis.build.settings import BuildSettings
-from nivalis.errors import InvalidPathError, StorePathError
+from nivalis.errors import InvalidPathError, NivalisError, StorePathError
 from nivalis.store.derivation import Derivation
 from nivalis.store.paths import is_derivation
 from nivalis.store.store import Store
 
-__all__ = ["Goal", "Plan", "Substituter", "Wanted", "make_plan", "parse_wanted"]
+__all__ = ["Closure", "Fetch", "Goal", "Plan", "Substituter", "Wanted", "make_plan", "parse_wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A store path that is to be had ready-made: bytes to download, where that is known, and bytes of the NAR."""
+
+    path: str
+    download_size: int | None
+    nar_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """What has to be fetched for some paths to be valid, by path; `incomplete` are those that cannot be, for lack of something."""
+
+    fetches: Mapping[str, Fetch] = field(default_factory=dict)
+    incomplete: Collection[str] = frozenset()
 
 
 class Substituter(Protocol):
-    """Who has store paths ready-made."""
+    """Who has store paths ready-made.  None of its troubles is raised, but by `fetch`."""
 
     def available(self, paths: Collection[str]) -> set[str]:
         """Those of `paths` that can be had."""
 
-    def substitute(self, path: str) -> None:
-        """Make a path valid, and all that it refers to.  Raises NivalisError."""
+    def closure(self, paths: Collection[str]) -> Closure:
+        """What has to be fetched for `paths` to be valid."""
+
+    def substitute(
+        self, paths: Collection[str], done: Callable[[str, NivalisError | None], object], is_stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Make `paths` valid, and all that they refer to.  `done` hears of each of `paths`, with the error of one that failed."""
+
+    def fetch(self, path: str) -> None:
+        """Make one path valid, and all that it refers to.  Raises NivalisError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +79,23 @@ class Goal:
 
 @dataclass(slots=True)
 class Plan:
-    """Goals by derivation, each after those that it needs; and the paths to fetch."""
+    """Goals by derivation, each after those that it needs; the paths to fetch; and all that has to be downloaded for these."""
 
     goals: dict[str, Goal] = field(default_factory=dict)
     fetches: set[str] = field(default_factory=set)
+    downloads: Mapping[str, Fetch] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         return not self.goals and not self.fetches
+
+    @property
+    def download_size(self) -> int:
+        return sum(fetch.download_size or 0 for fetch in self.downloads.values())
+
+    @property
+    def unpacked_size(self) -> int:
+        return sum(fetch.nar_size for fetch in self.downloads.values())
 
 
 def parse_wanted(word: str, store: Store) -> Wanted:
@@ -75,30 +111,46 @@ def parse_wanted(word: str, store: Store) -> Wanted:
 
 
 def make_plan(
-    store: Store, wanted: Iterable[Wanted], settings: BuildSettings, substituter: Substituter | None = None, *, unavailable: Collection[str] = ()
+    store: Store,
+    wanted: Iterable[Wanted],
+    settings: BuildSettings,
+    substituter: Substituter | None = None,
+    *,
+    unavailable: Mapping[str, NivalisError] | None = None,
 ) -> Plan:
-    """What has to be done.  Paths in `unavailable` are not asked for.
+    """What has to be done.  Paths in `unavailable` are not asked for: fetching them has failed so.
 
     Raises InvalidPathError for a path that is neither valid nor to be had, CannotBuildError for an output that there is not.
     """
-    planner = _Planner(store, settings, substituter, unavailable)
-    again = settings.mode != "normal"
-    for one in wanted:
-        if is_derivation(one.path):
-            planner.want_outputs(one.path, one.outputs, again=again)
-        else:
-            planner.want_path(one.path)
-    planner.run()
-    return planner.plan
+    goals = list(wanted)
+    failed: dict[str, NivalisError] = dict(unavailable or {})
+    while True:
+        planner = _Planner(store, settings, substituter, failed)
+        for one in goals:
+            if is_derivation(one.path):
+                planner.want_outputs(one.path, one.outputs, again=settings.mode != "normal")
+            else:
+                planner.want_path(one.path)
+        planner.run()
+        plan = planner.plan
+        if substituter is None or not plan.fetches:
+            return plan
+        closure = substituter.closure(plan.fetches)
+        incomplete = plan.fetches.intersection(closure.incomplete)
+        if not incomplete:
+            plan.downloads = closure.fetches
+            return plan
+        for path in incomplete:
+            failed[path] = InvalidPathError(f"no binary cache has all that the path refers to: `{path}`")
 
 
 class _Planner:
-    def __init__(self, store: Store, settings: BuildSettings, substituter: Substituter | None, unavailable: Collection[str]) -> None:
+    def __init__(self, store: Store, settings: BuildSettings, substituter: Substituter | None, unavailable: Mapping[str, NivalisError]) -> None:
         self.plan = Plan()
         self._store = store
         self._settings = settings
         self._substituter = substituter if settings.substitute else None
-        self._unavailable = frozenset(unavailable)
+        self._unavailable = unavailable
         self._waiting: list[tuple[str, tuple[str, ...] | None, bool, Goal | None]] = []
         self._derivations: dict[str, Derivation] = {}
 
@@ -110,6 +162,8 @@ class _Planner:
         self._store.protect([path])
         if self._store.is_valid(path):
             return
+        if path in self._unavailable:
+            raise self._unavailable[path]
         if not self._available([path]):
             message = f"path is not valid, and nothing says how to make it: `{path}`"
             raise InvalidPathError(message, where=None if by is None else by.drv_path, hint="evaluate again what it comes from")
@@ -120,8 +174,28 @@ class _Planner:
     def run(self) -> None:
         # Without recursion: derivation graphs are deep.
         while self._waiting:
-            self._visit(*self._waiting.pop())
+            wave, self._waiting = self._waiting, []
+            self._look_up(wave)
+            for waiting in wave:
+                self._visit(*waiting)
         self.plan.goals = _sorted(self.plan.goals)
+
+    def _look_up(self, wave: Sequence[tuple[str, tuple[str, ...] | None, bool, Goal | None]]) -> None:
+        """Have the substituter know about all that a wave may ask for, so that it is asked once."""
+        if self._substituter is None:
+            return
+        drv_paths = {drv_path for drv_path, *_ in wave} - self._derivations.keys()
+        self._store.protect(drv_paths)
+        missing = drv_paths - self._store.valid_among(drv_paths)
+        if missing:
+            self._substituter.available(missing)
+        outputs: set[str] = set()
+        for drv_path, names, again, _ in wave:
+            derivation = self._read(drv_path)
+            if not again and self._may_substitute(derivation):
+                outputs.update(output.path for name, output in derivation.outputs.items() if output.path and (names is None or name in names))
+        self._store.protect(outputs)
+        self._substituter.available(outputs - self._store.valid_among(outputs))
 
     def _visit(self, drv_path: str, outputs: tuple[str, ...] | None, again: bool, by: Goal | None) -> None:
         derivation = self._read(drv_path)
@@ -162,7 +236,7 @@ class _Planner:
                 if not self._available([drv_path]):
                     raise InvalidPathError(f"derivation is not valid: `{drv_path}`", hint="evaluate again what it comes from")
                 assert self._substituter is not None
-                self._substituter.substitute(drv_path)
+                self._substituter.fetch(drv_path)
             self._derivations[drv_path] = self._store.read_derivation(drv_path)
         return self._derivations[drv_path]
 
@@ -170,7 +244,7 @@ class _Planner:
         return self._substituter is not None and (self._settings.always_allow_substitutes or DerivationOptions(derivation).allow_substitutes)
 
     def _available(self, paths: Collection[str]) -> bool:
-        if self._substituter is None or self._unavailable.intersection(paths):
+        if self._substituter is None or any(path in self._unavailable for path in paths):
             return False
         return self._substituter.available(paths) >= set(paths)
 

@@ -16,8 +16,10 @@ from nivalis.build.events import (
     BuildFinished,
     BuildLine,
     BuildStarted,
+    CacheFailed,
     Event,
     FetchFinished,
+    FetchProgress,
     FetchStarted,
     PlanMade,
     Waiting,
@@ -36,16 +38,21 @@ class Renderer(Protocol):
     def close(self) -> None: ...
 
 
-def describe_plan(builds: Sequence[str], fetches: Sequence[str]) -> list[str]:
+def describe_plan(builds: Sequence[str], fetches: Sequence[str], download_size: int = 0, unpacked_size: int = 0) -> list[str]:
     """The lines that say what will be done, in the words of CppNix."""
     lines = []
     if builds:
         lines.append("this derivation will be built:" if len(builds) == 1 else f"these {len(builds)} derivations will be built:")
         lines += [f"  {path}" for path in builds]
     if fetches:
-        lines.append("this path will be fetched:" if len(fetches) == 1 else f"these {len(fetches)} paths will be fetched:")
+        what = "this path" if len(fetches) == 1 else f"these {len(fetches)} paths"
+        lines.append(f"{what} will be fetched ({_mib(download_size)} download, {_mib(unpacked_size)} unpacked):")
         lines += [f"  {path}" for path in fetches]
     return lines
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.2f} MiB"
 
 
 class JsonRenderer:
@@ -82,8 +89,8 @@ class PlainRenderer:
 
     def _lines(self, event: Event) -> list[str]:
         match event:
-            case PlanMade(builds, fetches):
-                return describe_plan(builds, fetches)
+            case PlanMade():
+                return describe_plan(event.builds, event.fetches, event.download_size, event.unpacked_size)
             case BuildStarted(derivation):
                 return [f"building '{derivation}'..."]
             case BuildLine(derivation, text):
@@ -92,8 +99,10 @@ class PlainRenderer:
                 return [f"{derivation_name(derivation)}> {text}" if self._names_builds else text]
             case Waiting(derivation):
                 return [f"waiting for another process that builds '{derivation}'..."]
-            case FetchStarted(path):
-                return [f"fetching '{path}'..."]
+            case FetchStarted(path, cache):
+                return [f"copying path '{path}' from '{cache}'..."]
+            case CacheFailed(cache, code, message):
+                return [f"warning: [{code}] {message}; going on without it" + ("" if cache in message else f" ({cache})")]
             case _:
                 return []
 
@@ -109,6 +118,10 @@ class TerminalRenderer(PlainRenderer):
         self._done = [0, 0]
         self._failed = 0
         self._running: dict[str, float] = {}
+        # Bytes to come, bytes that came, and of downloads that are not complete by path.
+        self._bytes = [0, 0]
+        self._partial: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
 
     def handle(self, event: Event) -> None:
         self._count(event)
@@ -126,6 +139,7 @@ class TerminalRenderer(PlainRenderer):
             case PlanMade(builds, fetches):
                 self._total[0] += len(builds)
                 self._total[1] += len(fetches)
+                self._bytes[0] += event.download_size
             case BuildStarted(derivation):
                 self._running[derivation] = self._clock()
             case BuildFinished(derivation):
@@ -134,13 +148,20 @@ class TerminalRenderer(PlainRenderer):
             case BuildFailed(derivation):
                 self._running.pop(derivation, None)
                 self._failed += 1
-            case FetchFinished():
+            case FetchStarted(path, _, size):
+                self._sizes[path] = size or 0
+            case FetchProgress(path, received):
+                self._partial[path] = received
+            case FetchFinished(path):
+                self._partial.pop(path, None)
+                self._bytes[1] += self._sizes.pop(path, 0)
                 self._done[1] += 1
 
     def _status(self) -> str:
         parts = [f"{self._done[0]}/{self._total[0]} built"]
         if self._total[1]:
-            parts.append(f"{self._done[1]}/{self._total[1]} fetched")
+            received = self._bytes[1] + sum(self._partial.values())
+            parts.append(f"{self._done[1]}/{self._total[1]} fetched, {received / (1 << 20):.1f}/{_mib(self._bytes[0])}")
         if self._failed:
             parts.append(f"{self._failed} failed")
         now = self._clock()

@@ -65,19 +65,24 @@ def realise(
     """Make `wanted` valid: store paths, derivations (all outputs of each), or `derivation!output,…`.
 
     Failures of builds are in the result; raised are InvalidPathError for what cannot be had at all, and what no build is to blame for.
+    What could not be fetched is built, unless the settings forbid it (`fallback`).
     """
     goals = [one if isinstance(one, Wanted) else parse_wanted(one, store) for one in wanted]
-    unavailable: set[str] = set()
+    unavailable: dict[str, NivalisError] = {}
     while True:
         plan = make_plan(store, goals, settings, substituter, unavailable=unavailable)
         failures: dict[str, NivalisError] = {}
         if not plan.is_empty:
-            listen(PlanMade(tuple(plan.goals), tuple(sorted(plan.fetches))))
+            listen(PlanMade(tuple(plan.goals), tuple(sorted(plan.downloads)), plan.download_size, plan.unpacked_size))
             outcome = Scheduler(store, settings, listen, substituter).run(plan)
             failures = outcome.failures
-            if settings.fallback and outcome.failed_fetches:
-                unavailable |= outcome.failed_fetches
-                continue
+            if outcome.failed_fetches:
+                has_failed_builds = any(path not in outcome.failed_fetches and not isinstance(failures[path], DependencyError) for path in failures)
+                if settings.fallback and (settings.keep_going or not has_failed_builds):
+                    unavailable |= outcome.failed_fetches
+                    continue
+                for error in outcome.failed_fetches.values():
+                    error.hint = error.hint or "with `--fallback` it is built instead"
         return _gather(store, goals, failures)
 
 

@@ -1,8 +1,9 @@
 """The scheduler: works a plan off, so many builds at once as the settings allow.
 
-Each build and each download has a thread, which mostly waits for a process or a socket.  A goal starts when all that it needs is
-there.  When one fails, those that need it fail with it; the others are given up too, unless the user wants to keep going.  Ctrl-C
-ends all builds before it is passed on.
+Each build has a thread, which mostly waits for a process, and the substituter one for all downloads, of which it does many at once.  A goal
+starts when all that it needs is there.  When one fails, those that need it fail with it; the others are given up too, unless the user wants
+to keep going.  A download that fails stops nothing else if what it should have brought may be built instead.  Ctrl-C ends all builds before
+it is passed on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from nivalis.build import sandbox
 from nivalis.build.errors import BuildError, BuildStoppedError, CannotBuildError, DependencyError
-from nivalis.build.events import BuildFailed, Event, FetchFinished, FetchStarted, Listener
+from nivalis.build.events import BuildFailed, Event, Listener
 from nivalis.build.goals import Goal, Plan, Substituter
 from nivalis.build.job import Job
 from nivalis.build.settings import BuildSettings
@@ -23,15 +24,13 @@ from nivalis.store.store import Store
 
 __all__ = ["Outcome", "Scheduler"]
 
-_FETCHES_AT_ONCE = 16
-
 
 class Outcome:
     """What became of a plan: errors by derivation or store path, in the order in which they came."""
 
     def __init__(self) -> None:
         self.failures: dict[str, NivalisError] = {}
-        self.failed_fetches: set[str] = set()
+        self.failed_fetches: dict[str, NivalisError] = {}
 
 
 class Scheduler:
@@ -62,12 +61,11 @@ class Scheduler:
             for need in needs:
                 dependents.setdefault(need, []).append(path)
         builds = ThreadPoolExecutor(max(self._settings.max_jobs, 1), "build")
-        fetches = ThreadPoolExecutor(_FETCHES_AT_ONCE, "fetch")
-        running = 0
+        fetches = ThreadPoolExecutor(1, "fetch")
+        running = len(plan.fetches)
         try:
-            for path in sorted(plan.fetches):
-                self._submit(fetches, path, lambda path=path: self._fetch(path))  # type: ignore[misc]
-                running += 1
+            if plan.fetches:
+                fetches.submit(self._fetch, sorted(plan.fetches))
             for path in [path for path, needs in waiting.items() if not needs]:
                 self._submit(builds, path, lambda goal=plan.goals[path]: self._build(goal))  # type: ignore[misc]
                 running += 1
@@ -87,9 +85,10 @@ class Scheduler:
                     continue
                 outcome.failures[path] = error
                 if path in plan.fetches:
-                    outcome.failed_fetches.add(path)
+                    outcome.failed_fetches[path] = error
                 self._fail_dependents(path, dependents, outcome)
-                if not self._settings.keep_going:
+                goes_on = self._settings.fallback and path in plan.fetches
+                if not self._settings.keep_going and not goes_on:
                     self._stop.set()
         finally:
             self._stop.set()
@@ -140,11 +139,21 @@ class Scheduler:
         paths = [output.path for output in goal.derivation.outputs.values() if output.path is not None]
         return self._store.valid_among(paths) == set(paths)
 
-    def _fetch(self, path: str) -> None:
+    def _fetch(self, paths: list[str]) -> None:
         assert self._substituter is not None
-        self._listen(FetchStarted(path))
-        self._substituter.substitute(path)
-        self._listen(FetchFinished(path))
+        left = set(paths)
+
+        def done(path: str, error: NivalisError | None) -> None:
+            left.discard(path)
+            if error is not None and self._stop.is_set():
+                error = BuildStoppedError(f"given up: `{path}`")
+            self._done.put((path, error))
+
+        try:
+            self._substituter.substitute(paths, done, self._stop.is_set)
+        except BaseException as error:
+            for path in sorted(left):
+                self._done.put((path, error))
 
     def _fail_dependents(self, path: str, dependents: dict[str, list[str]], outcome: Outcome) -> None:
         reached = [path]

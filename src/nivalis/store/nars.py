@@ -10,7 +10,8 @@ Whether `info` itself can be trusted (a signature, an address by content) is for
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from nivalis import _native
@@ -21,7 +22,7 @@ from nivalis.store.locks import lock_paths
 from nivalis.store.metadata import make_symlinks_canonical, remove_tree
 from nivalis.store.store import Store
 
-__all__ = ["Readable", "add_nar", "restore_checked"]
+__all__ = ["Readable", "Staged", "add_nar", "register_staged", "restore_checked", "stage_nar"]
 
 
 class Readable(Protocol):
@@ -52,6 +53,48 @@ def add_nar(store: Store, info: PathInfo, nar: int | Readable, *, repair: bool =
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An object that lies complete under the temporary name `part`, and is not valid yet."""
+
+    info: PathInfo
+    part: str
+
+    def discard(self) -> None:
+        """Remove it."""
+        remove_tree(self.part)
+
+
+def stage_nar(store: Store, info: PathInfo, nar: int | Readable) -> Staged:
+    """As `add_nar`, without references being asked for, a lock or a registration: for `register_staged`, of many at once.
+
+    `info.path` must be a temporary root already.
+    """
+    with temporary_place(store.real_path(info.path), info.path) as part:
+        restore_checked(info, lambda target: _native.restore_nar(nar, target, canonical=True), part)
+        _check_address(info, part)
+    return Staged(info, part)
+
+
+def register_staged(store: Store, batch: Sequence[Staged], *, repair: bool = False) -> None:
+    """Make all of `batch` valid, in one transaction; references must be valid, or in the batch.
+
+    What another process has made valid meanwhile is left as it is, unless it is to be repaired.
+    """
+    places = {one.info.path: store.real_path(one.info.path) for one in batch}
+    with lock_paths(places.values()):
+        valid = set() if repair else store.valid_among(places)
+        registrations = []
+        for one in batch:
+            path = one.info.path
+            if path in valid:
+                one.discard()
+                continue
+            _replace(one.part, places[path])
+            registrations.append(Registration(one.info, outputs_of(store.layout, path, places[path])))
+        store.database.register(registrations)
+
+
 def restore_checked(info: PathInfo, restore: Callable[[str], tuple[_native.Hash, int]], part: str) -> None:
     """Have `restore` make the object at `part`, and compare what it says it read with `info`.  Raises StoreContentError."""
     found, size = restore(part)
@@ -71,6 +114,8 @@ def _check_address(info: PathInfo, part: str) -> None:
     if info.ca is None or info.path in info.references:
         return
     method, expected = _native.parse_content_address(info.ca)
+    if method == "nar" and expected == info.nar_hash:
+        return
     found = _native.hash_nar(part, expected.algo)[0] if method == "nar" else _native.hash_file(expected.algo, part)[0]
     if found != expected:
         raise StoreContentError(

@@ -1,0 +1,37 @@
+"""Binary caches: store paths that somebody else has built, fetched from them and written to them, in CppNix's format.
+
+What it is: `CacheSubstituter`, which builds are handed as their substituter; `push`, which copies closures into a cache; keys and
+signatures.  A cache is a folder of files behind one seam, `CacheStore`: file:// and http(s):// today, with room for other places.
+
+What it may import: the standard library, cryptography, a zstd library, `nivalis.build` (the seam that a substituter fills, and its
+events), `nivalis.store` and what is below them.
+
+What it does not do: it reads no configuration, since settings and the environment are handed in, and nothing that a cache says is
+believed without a signature of a trusted key or an address by content.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nivalis.cache.keys import PublicKey, SecretKey
+    from nivalis.cache.push import push
+    from nivalis.cache.settings import CacheSettings
+    from nivalis.cache.substituter import CacheSubstituter
+
+__all__ = ["CacheSettings", "CacheSubstituter", "PublicKey", "SecretKey", "push"]
+
+_MODULES = {
+    "CacheSettings": "settings",
+    "CacheSubstituter": "substituter",
+    "PublicKey": "keys",
+    "SecretKey": "keys",
+    "push": "push",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return found

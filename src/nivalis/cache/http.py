@@ -1,0 +1,316 @@
+"""A cache behind HTTP, over kept connections.
+
+Each thread that asks takes a connection from a pool and gives it back when the whole answer has been read; so there are as many
+connections as threads.  This is `http.client` with a pool, and no library on top: a closure has thousands of files of a few hundred bytes, and
+there what such a library does for each request (measured with urllib3: another 0.3 ms of processor time) would be most of the work.
+
+Time is bounded everywhere: to connect, between two bytes, and, for small files, altogether.  `abort` shuts all sockets, which wakes every
+thread that waits for one.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import netrc
+import os
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from nivalis.cache.errors import CacheUnreachableError, NotInCacheError
+from nivalis.cache.settings import CacheSettings
+from nivalis.cache.stores import MAX_SMALL, CacheStore, Stream
+
+__all__ = ["HttpStore"]
+
+_AGENT = "nivalis"
+_MAX_REDIRECTS = 8
+# S3 says 403 for what is not there, to whoever may not list.
+_ABSENT = frozenset({403, 404, 410})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# How long a small file may take in all, in units of the time that may pass between two bytes.
+_SMALL_FACTOR = 2
+
+
+class HttpStore(CacheStore):
+    """A cache at an http: or https: address."""
+
+    def __init__(self, url: str, settings: CacheSettings) -> None:
+        self.url = url
+        self.connections = settings.http_connections or 128
+        self._base = urlsplit(url + "/")
+        self._connect_timeout = settings.connect_timeout or None
+        self._stall_timeout = settings.stalled_download_timeout or None
+        self._environment = settings.environment
+        self._certificates = settings.certificates
+        self._authorization = _authorization(self._base, settings.netrc_file)
+        self._mutex = threading.Lock()
+        self._idle: dict[tuple[str, str], list[_Connection]] = {}
+        self._busy: set[_Connection] = set()
+        self._context: ssl.SSLContext | None = None
+
+    def read(self, name: str, *, timeout: float | None = None) -> bytes | None:
+        limit = timeout or self._stall_timeout
+        try:
+            answer = self._ask(name, {}, limit)
+        except NotInCacheError:
+            return None
+        try:
+            return answer.read_all(None if limit is None else time.monotonic() + limit * _SMALL_FACTOR)
+        finally:
+            answer.close()
+
+    def open(self, name: str, offset: int = 0) -> Stream:
+        answer = self._ask(name, {"Range": f"bytes={offset}-"} if offset else {}, self._stall_timeout)
+        try:
+            answer.skip_to(offset)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def has(self, name: str) -> bool:
+        try:
+            self._ask(name, {}, self._stall_timeout).close()
+        except NotInCacheError:
+            return False
+        return True
+
+    def abort(self) -> None:
+        with self._mutex:
+            busy = list(self._busy)
+        for connection in busy:
+            connection.shut()
+
+    # ---- one request ----
+
+    def _ask(self, name: str, headers: dict[str, str], timeout: float | None) -> _Answer:
+        url = urljoin(self._base.geturl(), name)
+        for _ in range(_MAX_REDIRECTS):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise CacheUnreachableError(f"server leads to an address that is not of the network: `{url}`", where=self.url)
+            connection, response = self._exchange(parts, headers, timeout)
+            answer = _Answer(self, connection, response, url)
+            if response.status in (200, 206):
+                return answer
+            location = response.getheader("Location")
+            answer.discard()
+            if response.status in _REDIRECTS and location:
+                url = urljoin(url, location)
+                continue
+            if response.status in _ABSENT:
+                raise NotInCacheError(f"file is not in the cache: `{url}` (HTTP {response.status})")
+            raise CacheUnreachableError(f"cache failed: `{url}` (HTTP {response.status} {response.reason})")
+        raise CacheUnreachableError(f"too many redirections: `{url}`", where=self.url)
+
+    def _exchange(self, parts: SplitResult, headers: dict[str, str], timeout: float | None) -> tuple[_Connection, http.client.HTTPResponse]:
+        while True:
+            connection = self._take(parts)
+            is_used = connection.sock is not None
+            try:
+                return connection, self._send(connection, parts, headers, timeout)
+            except (OSError, http.client.HTTPException) as error:
+                self._drop(connection)
+                # A server may end a kept connection at any moment; that says nothing about it.
+                if is_used and isinstance(error, ConnectionError) and not connection.is_shut:
+                    continue
+                raise _unreachable(f"cache does not answer: `{parts.geturl()}`", error) from error
+            except BaseException:
+                self._drop(connection)
+                raise
+
+    def _send(self, connection: _Connection, parts: SplitResult, headers: dict[str, str], timeout: float | None) -> http.client.HTTPResponse:
+        if connection.sock is None:
+            connection.connect()
+        connection.sock.settimeout(timeout)
+        sent = {"User-Agent": _AGENT, **headers}
+        # Not to whom a redirection leads.
+        if self._authorization and (parts.scheme, parts.netloc) == (self._base.scheme, self._base.netloc):
+            sent["Authorization"] = self._authorization
+        target = parts.path or "/"
+        if parts.query:
+            target += f"?{parts.query}"
+        if connection.proxied:
+            target = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{target}"
+        connection.request("GET", target, headers=sent)
+        return connection.getresponse()
+
+    # ---- the pool ----
+
+    def _take(self, parts: SplitResult) -> _Connection:
+        with self._mutex:
+            idle = self._idle.get((parts.scheme, parts.netloc))
+            connection = idle.pop() if idle else self._make(parts)
+            self._busy.add(connection)
+        return connection
+
+    def give_back(self, connection: _Connection) -> None:
+        with self._mutex:
+            self._busy.discard(connection)
+            if connection.sock is not None and not connection.is_shut:
+                self._idle.setdefault(connection.origin, []).append(connection)
+
+    def _drop(self, connection: _Connection) -> None:
+        with self._mutex:
+            self._busy.discard(connection)
+        connection.close()
+
+    def _make(self, parts: SplitResult) -> _Connection:
+        assert parts.hostname is not None
+        proxy = _proxy_for(parts, self._environment)
+        context = None
+        if parts.scheme == "https":
+            if self._context is None:
+                certificates = self._certificates or self._environment.get("NIX_SSL_CERT_FILE") or self._environment.get("SSL_CERT_FILE")
+                self._context = ssl.create_default_context(cafile=certificates or None)
+            context = self._context
+        port = parts.port or (443 if context is not None else 80)
+        return _Connection(parts, parts.hostname, port, context, proxy, self._connect_timeout)
+
+
+class _Connection(http.client.HTTPConnection):
+    """One connection, perhaps through a proxy and TLS."""
+
+    sock: Any
+
+    def __init__(
+        self, parts: SplitResult, host: str, port: int, context: ssl.SSLContext | None, proxy: SplitResult | None, timeout: float | None
+    ) -> None:
+        self.origin = (parts.scheme, parts.netloc)
+        self.proxied = proxy is not None and context is None
+        self.is_shut = False
+        self._tls = context
+        self._name = host
+        if proxy is None or proxy.hostname is None:
+            super().__init__(host, port, timeout=timeout)
+        else:
+            super().__init__(proxy.hostname, proxy.port or 3128, timeout=timeout)
+            if context is not None:
+                self.set_tunnel(host, port)
+
+    def connect(self) -> None:
+        super().connect()
+        if self._tls is not None:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+    def shut(self) -> None:
+        self.is_shut = True
+        connected = self.sock
+        if connected is not None:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
+
+class _Answer:
+    """The body of an answer.  Its connection goes back to the pool once all of it has been read."""
+
+    def __init__(self, store: HttpStore, connection: _Connection, response: http.client.HTTPResponse, url: str) -> None:
+        self._store = store
+        self._connection: _Connection | None = connection
+        self._response = response
+        self._url = url
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            data = self._response.read(size)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _unreachable(f"download broke off: `{self._url}`", error) from error
+        if not data and self._response.length:
+            raise CacheUnreachableError(f"download broke off: `{self._url}` ({self._response.length} bytes are missing)")
+        return data
+
+    def read_all(self, deadline: float | None) -> bytes:
+        """The whole of a small file."""
+        pieces, size = [], 0
+        while True:
+            try:
+                data = self._response.read1(MAX_SMALL)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise _unreachable(f"download broke off: `{self._url}`", error) from error
+            if not data:
+                break
+            pieces.append(data)
+            size += len(data)
+            if size > MAX_SMALL:
+                raise CacheUnreachableError(f"answer does not end: `{self._url}`")
+            if self._response.length == 0:
+                break
+            if deadline is not None and time.monotonic() > deadline:
+                raise CacheUnreachableError(f"answer takes too long: `{self._url}`", code="cache-timeout")
+        if self._response.length:
+            raise CacheUnreachableError(f"download broke off: `{self._url}` ({self._response.length} bytes are missing)")
+        return b"".join(pieces)
+
+    def skip_to(self, offset: int) -> None:
+        """Have reading begin at `offset` of the file, also where the server sends all of it."""
+        if not offset or (self._response.status == 206 and (self._response.getheader("Content-Range") or "").startswith(f"bytes {offset}-")):
+            return
+        if self._response.status == 206:
+            raise CacheUnreachableError(f"server sends another part than was asked for: `{self._url}`")
+        while offset:
+            data = self.read(min(offset, 1 << 16))
+            if not data:
+                raise CacheUnreachableError(f"file has become shorter: `{self._url}`")
+            offset -= len(data)
+
+    def discard(self) -> None:
+        """Read what little is left, so that the connection can be used again."""
+        with suppress(CacheUnreachableError):
+            if self._response.length is not None and self._response.length <= 1 << 16:
+                self._response.read()
+        self.close()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        is_read = self._response.isclosed() or self._response.length == 0
+        if is_read and not self._response.will_close:
+            self._response.close()
+            self._store.give_back(connection)
+        else:
+            self._response.close()
+            connection.close()
+            self._store.give_back(connection)
+
+
+def _unreachable(what: str, error: BaseException) -> CacheUnreachableError:
+    if isinstance(error, TimeoutError):
+        return CacheUnreachableError(f"{what} (no answer in time)", code="cache-timeout")
+    return CacheUnreachableError(f"{what} ({getattr(error, 'strerror', None) or str(error) or type(error).__name__})")
+
+
+def _authorization(parts: SplitResult, netrc_file: str) -> str | None:
+    """What to say to a cache that wants to know who asks: from the address itself, else from the netrc file."""
+    user, password = parts.username, parts.password
+    if user is None and netrc_file and os.path.exists(netrc_file):
+        try:
+            found = netrc.netrc(netrc_file).authenticators(parts.hostname or "")
+        except (netrc.NetrcParseError, OSError):
+            found = None
+        if found is not None:
+            user, password = found[0], found[2]
+    if user is None:
+        return None
+    return "Basic " + base64.b64encode(f"{unquote(user)}:{unquote(password or '')}".encode()).decode()
+
+
+def _proxy_for(parts: SplitResult, environment: Any) -> SplitResult | None:
+    def variable(name: str) -> str:
+        return environment.get(name) or environment.get(name.upper()) or ""
+
+    host = (parts.hostname or "").lower()
+    for word in variable("no_proxy").split(","):
+        name = word.strip().lstrip(".").lower()
+        if name and (name == "*" or host == name or host.endswith(f".{name}")):
+            return None
+    address = variable(f"{parts.scheme}_proxy") or variable("all_proxy")
+    if not address:
+        return None
+    return urlsplit(address if "//" in address else f"http://{address}")

@@ -1,0 +1,226 @@
+"""Writing: closures into a cache, to the bytes that `nix copy --to` writes.
+
+What is there already is skipped.  A NAR is there before its narinfo, and a narinfo after those of all that it refers to, so whoever reads
+meanwhile, or after this was killed, never finds half of anything; what was done is skipped when it is done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from nivalis import _native
+from nivalis._native import Hash, NarInfo
+from nivalis.cache.compression import SUFFIXES, Compressor, check_compression, make_compressor
+from nivalis.cache.errors import CacheAddressError, CacheInfoError
+from nivalis.cache.keys import SecretKey
+from nivalis.cache.settings import CacheSettings
+from nivalis.cache.stores import CacheAddress, CacheStore, NewFile, open_store
+from nivalis.errors import StoreContentError
+from nivalis.store.database import PathInfo
+from nivalis.store.paths import hash_part
+from nivalis.store.references import sort_by_references
+from nivalis.store.store import Store
+
+__all__ = ["Pushed", "push"]
+
+_INFO_FILE = "nix-cache-info"
+# So many NARs are made before their narinfos are written.
+_PORTION = 256
+# No larger NAR is kept in memory: it goes through a file.
+_WHOLE = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What came of it: the paths that were written, those that were there, and the bytes of the files that were written."""
+
+    written: tuple[str, ...]
+    present: tuple[str, ...]
+    size: int
+
+
+def push(
+    store: Store,
+    paths: Collection[str],
+    address: str,
+    *,
+    settings: CacheSettings | None = None,
+    keys: Sequence[SecretKey] = (),
+    on_path: Callable[[str], object] = lambda path: None,
+) -> Pushed:
+    """Copy the closure of `paths` to the cache at `address`, signed by `keys` and by that of the parameter `secret-key`.
+
+    Further parameters are `compression` (`xz` if there is none) and `compression-level`.  `on_path` hears of each path before it is
+    written.  Raises CacheError, InvalidPathError; StoreContentError for a path that has changed.
+    """
+    target = CacheAddress.parse(address)
+    writer = _Writer(store, open_store(target, settings or CacheSettings()), target, keys)
+    writer.check_cache()
+    wanted = store.database.closure(paths)
+    store.protect(wanted)
+    infos = store.database.infos(wanted)
+    order = sort_by_references({path: info.references for path, info in infos.items()})
+    present = {path for path in order if writer.cache.has(f"{hash_part(path)}.narinfo")}
+    missing = [infos[path] for path in order if path not in present]
+    size = 0
+    with ThreadPoolExecutor(writer.cache.connections, "push") as pool:
+        for start in range(0, len(missing), _PORTION):
+            portion = missing[start : start + _PORTION]
+
+            def make(info: PathInfo) -> NarInfo:
+                on_path(info.path)
+                return writer.write_nar(info)
+
+            try:
+                made = list(pool.map(make, portion))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+            # In the order of references.
+            for narinfo in made:
+                writer.write_info(narinfo)
+                size += narinfo.file_size or 0
+    return Pushed(tuple(info.path for info in missing), tuple(path for path in order if path in present), size)
+
+
+class _Writer:
+    def __init__(self, store: Store, cache: CacheStore, address: CacheAddress, keys: Iterable[SecretKey]) -> None:
+        """Raises CacheError, KeyFormatError, OSError for a key that cannot be read."""
+        self._store = store
+        self.cache = cache
+        self._compression = check_compression(address.get("compression") or "xz")
+        self._level = _level(address)
+        named = address.get("secret-key")
+        self._keys = [*keys, *([] if named is None else [SecretKey.read(named)])]
+
+    def check_cache(self) -> None:
+        """Have the folder be a cache of this store directory.  Raises CacheInfoError."""
+        text = self.cache.read(_INFO_FILE)
+        if text is None:
+            self.cache.write(_INFO_FILE, f"StoreDir: {self._store.store_dir}\n".encode())
+            return
+        for line in text.decode("utf-8", "replace").splitlines():
+            name, _, value = line.partition(":")
+            if name == "StoreDir" and value.strip() != self._store.store_dir:
+                raise CacheInfoError(
+                    f"cache is for the store directory `{value.strip()}`, and not for `{self._store.store_dir}`", where=self.cache.url
+                )
+
+    def write_nar(self, info: PathInfo) -> NarInfo:
+        """Have the NAR in the cache; what is to be said of it."""
+        place = self._store.real_path(info.path)
+        compressor = make_compressor(self._compression, self._level)
+        if info.nar_size <= _WHOLE:
+            file_hash, file_size = self._write_small(info, place, compressor)
+        else:
+            file_hash, file_size = self._write_large(info, place, compressor)
+        return self._narinfo(info, file_hash, file_size)
+
+    def write_info(self, narinfo: NarInfo) -> None:
+        self.cache.write(f"{hash_part(narinfo.store_path)}.narinfo", narinfo.print().encode())
+
+    def _write_small(self, info: PathInfo, place: str, compressor: Compressor | None) -> tuple[Hash, int]:
+        pieces = _Pieces()
+        _check_unchanged(info, *_native.dump_nar(place, pieces))
+        nar = pieces.joined()
+        if compressor is None:
+            packed, file_hash = nar, info.nar_hash
+        else:
+            packed = compressor.compress(nar) + compressor.flush()
+            file_hash = _native.hash_bytes("sha256", packed)
+        name = self._file_name(file_hash)
+        if not self.cache.has(name):
+            self.cache.write(name, packed)
+        return file_hash, len(packed)
+
+    def _write_large(self, info: PathInfo, place: str, compressor: Compressor | None) -> tuple[Hash, int]:
+        with self.cache.create() as file:
+            sink = _Packed(file, compressor)
+            _check_unchanged(info, *_native.dump_nar(place, sink))
+            file_hash, size = sink.finish()
+            file.commit(self._file_name(file_hash))
+        return file_hash, size
+
+    def _file_name(self, file_hash: Hash) -> str:
+        return f"nar/{file_hash.format('base32')}.nar{SUFFIXES[self._compression]}"
+
+    def _narinfo(self, info: PathInfo, file_hash: Hash, file_size: int) -> NarInfo:
+        def make(signatures: Collection[str]) -> NarInfo:
+            return NarInfo(
+                store_path=info.path,
+                url=self._file_name(file_hash),
+                compression=self._compression,
+                nar_hash=info.nar_hash,
+                nar_size=info.nar_size,
+                references=sorted(info.references),
+                store_dir=self._store.store_dir,
+                file_hash=file_hash,
+                file_size=file_size,
+                deriver=info.deriver,
+                signatures=sorted(signatures),
+                ca=info.ca,
+            )
+
+        plain = make(info.signatures)
+        if not self._keys:
+            return plain
+        return make({*info.signatures, *(key.sign(plain.fingerprint) for key in self._keys)})
+
+
+class _Pieces:
+    """What is written, in memory."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes, /) -> None:
+        self._pieces.append(data)
+
+    def joined(self) -> bytes:
+        return b"".join(self._pieces)
+
+
+class _Packed:
+    """What is written, compressed into `file` and hashed."""
+
+    def __init__(self, file: NewFile, compressor: Compressor | None) -> None:
+        self._file = file
+        self._compressor = compressor
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes, /) -> None:
+        self._put(data if self._compressor is None else self._compressor.compress(data))
+
+    def finish(self) -> tuple[Hash, int]:
+        """The hash and the size of the file."""
+        if self._compressor is not None:
+            self._put(self._compressor.flush())
+        return Hash("sha256", self._hash.digest()), self._size
+
+    def _put(self, packed: bytes) -> None:
+        self._file.write(packed)
+        self._hash.update(packed)
+        self._size += len(packed)
+
+
+def _check_unchanged(info: PathInfo, found: Hash, size: int) -> None:
+    if found != info.nar_hash:
+        raise StoreContentError(
+            f"path was modified: `{info.path}`",
+            where=info.path,
+            hint=f"expected {info.nar_hash.format_prefixed('base32')}, got {found.format_prefixed('base32')} ({size} bytes); "
+            "`nix-store --verify --check-contents --repair` may mend it",
+        )
+
+
+def _level(address: CacheAddress) -> int | None:
+    text = address.get("compression-level")
+    if text is None or text == "-1":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 3):
+        raise CacheAddressError(f"not a level of compression: `{text}`", where=address.url)
+    return int(text)
