@@ -3,6 +3,10 @@
 A derivation is a set whose `type` is `"derivation"`.  In a set, the derivations among its attributes count, and those of such
 attributes that are sets with `recurseForDerivations = true`; in a list, every element.  Functions on the way are called with the
 automatic arguments.  The rules are those of CppNix's `getDerivations`.
+
+A set of packages has tens of thousands of attributes, and each step from Python into the kernel takes as long as evaluating many
+of them: so sets are searched by an expression (`_SEARCH`) that the kernel evaluates in one go.  Where that fails, or meets what it
+does not know, the same rules in Python go over the same values again, and say what is wrong and where.
 """
 
 from __future__ import annotations
@@ -18,6 +22,34 @@ from nivalis.lang.value import AttrSet, List, Scalar, String, Value, show_kind
 __all__ = ["FoundDerivation", "find_derivations"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_+-]*", re.ASCII)
+
+# From a set: for each derivation in it its path, its name and itself, one after the other.  In place of the name stands null where
+# Python has to go on.  What stands in the list is evaluated, so that taking it out costs next to nothing.
+_SEARCH = """
+let
+  inherit (builtins) abort attrNames concatMap hasContext isAttrs isString match seq tryEval;
+  inspect = value:
+    if !isAttrs value then false
+    else if (value.type or null) == "derivation" then
+      (if isString value.name && !hasContext value.name then value.name else abort "no name")
+    else true;
+  attempt = skips: value: if skips then (tryEval (inspect value)).value else inspect value;
+  search = skips: prefix: set:
+    concatMap (name:
+      if match "[A-Za-z_][A-Za-z0-9_+-]*" name == null then [ ]
+      else
+        let
+          value = set.${name};
+          found = attempt skips value;
+          path = prefix + name;
+        in
+          if isString found then seq path [ path found value ]
+          else if !(found && value ? recurseForDerivations && value.recurseForDerivations) then [ ]
+          else if value ? __functor || value ? _combineChannels then seq path [ path null value ]
+          else search skips (path + ".") value
+    ) (attrNames set);
+in search
+"""
 
 
 class FoundDerivation(NamedTuple):
@@ -47,7 +79,7 @@ class FoundDerivation(NamedTuple):
 def find_derivations(value: Value, arguments: AutoArguments, *, skip_failed_assertions: bool = False) -> list[FoundDerivation]:
     """The derivations in `value`, in the order of attribute names, each once.
 
-    With `skip_failed_assertions` (as for `nix-env`), one whose evaluation fails by an assertion is left out.  Raises EvalError.
+    With `skip_failed_assertions` (as for `nix-env`), one whose evaluation fails by an assertion or by `throw` is left out.  Raises EvalError.
     """
     search = _Search(arguments, skip_failed_assertions)
     search.walk(value, "")
@@ -66,6 +98,8 @@ class _Search:
         called = auto_call(value, self._arguments)
         other = self._take(lambda: called, path)
         if isinstance(other, AttrSet):
+            if "_combineChannels" not in other and self._search(other, path):
+                return
             # A word of nix-env's by which it searches several channels as one set.
             searches_all = "_combineChannels" in other
             for name in other:
@@ -83,6 +117,24 @@ class _Search:
                     self.walk(element, below)
         elif other is not None:
             raise EvalError("expression does not evaluate to a derivation (or a set or list of those)", code="type-error")
+
+    def _search(self, owner: AttrSet, path: str) -> bool:
+        """Search a set in one evaluation; False if that fails, and nothing is found then."""
+        kernel = owner.__nix_value__.evaluator
+        try:
+            search = kernel.eval_text(_SEARCH, base_dir="/")
+            rows = search.call([kernel.from_python(self._skip), kernel.from_python(f"{path}." if path else ""), owner.__nix_value__])
+            count = rows.length()
+        except EvalError:
+            return False
+        for row in range(0, count, 3):
+            below, name, value = str(rows.item(row).scalar()), rows.item(row + 1).scalar(), AttrSet(rows.item(row + 2))
+            if name is None:
+                self.walk(value, below)
+            elif value.identity not in self._seen:
+                self._seen.add(value.identity)
+                self.found.append(FoundDerivation(below, str(name), value))
+        return True
 
     def _walk_attribute(self, owner: AttrSet, name: str, path: str, searches_all: bool) -> None:
         if searches_all:
@@ -104,7 +156,7 @@ class _Search:
                     raise EvalError("derivation name missing", code="invalid-derivation")
                 self.found.append(FoundDerivation(path, _read_string(value, "name"), value))
         except EvalError as error:
-            if not self._skip or error.code != "assertion-failed":
+            if not self._skip or error.code not in ("assertion-failed", "thrown"):
                 raise
         return None
 
