@@ -10,24 +10,20 @@ substituters are off, which evaluation does not use.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lang_corpus import COMMAND
-from tests.oracle import Oracle, cppnix28, cppnix226
+from tests.oracle import Oracle
 
-from benchmarks._measure import BenchmarkError, Figures, Program, describe_machine, measure, smallest_memory, warn_if_busy
-from benchmarks._report import OURS, Report, Row
+from benchmarks._bench import Plan, run_main
+from benchmarks._measure import Program
+from benchmarks._report import OURS, Row
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 CASES = Path(__file__).resolve().parent / "eval"
 CONFIG = "nixos/modules/virtualisation/brightbox-config.nix"
 CACHED = "nivalis, cached"
@@ -47,17 +43,16 @@ CACHED_GOALS = {"wall": 0.15}
 
 
 class Bench:
-    """The programs, each with its own folder below `folder`, and the rows they are measured in."""
+    """The programs, each with its own folder below the plan's, and the rows they are measured in."""
 
-    def __init__(self, folder: Path, peers: Sequence[Oracle], nixpkgs: Path | None, rounds: int) -> None:
-        self.folder = folder
-        self.peers = peers
+    def __init__(self, plan: Plan, nixpkgs: Path | None) -> None:
+        self.plan = plan
+        self.peers = plan.peers
         self.nixpkgs = nixpkgs
-        self.rounds = rounds
 
     def program(self, name: str, arguments: Sequence[str], *, place: str, oracle: Oracle | None = None, cold: bool = False) -> Program:
         """One program with a store below `place`; `cold` empties it, and our cache of evaluations, before each run."""
-        root = self.folder / place / name.replace(" ", "-")
+        root = self.plan.folder / place / name.replace(" ", "-")
         home = root / "home"
         home.mkdir(parents=True, exist_ok=True)
         env = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8"}
@@ -78,13 +73,13 @@ class Bench:
             self.program(CACHED, arguments, place="image"),
             *(self.program(f"CppNix {peer.version}", arguments, place="image", oracle=peer) for peer in self.peers),
         ]
-        warm = self._measure("the Brightbox image", programs)
+        warm = self.plan.measure("the Brightbox image", programs)
         cached = {OURS: warm.pop(CACHED)} | {name: figures for name, figures in warm.items() if name != OURS}
         programs = [
             self.program(OURS, arguments, place="first", cold=True),
             *(self.program(f"CppNix {peer.version}", arguments, place="first", oracle=peer, cold=True) for peer in self.peers),
         ]
-        first = self._measure("the Brightbox image, first run", programs)
+        first = self.plan.measure("the Brightbox image, first run", programs)
         return [
             Row("Brightbox image", warm, GOALS),
             Row("Brightbox image, again, with the cache", cached, CACHED_GOALS),
@@ -108,14 +103,7 @@ class Bench:
             self.program(OURS, ["--no-eval-cache", *arguments], place="cases"),
             *(self.program(f"CppNix {peer.version}", arguments, place="cases", oracle=peer) for peer in self.peers),
         ]
-        return Row(name, self._measure(name, programs, compare_output=compare_output))
-
-    def _measure(self, name: str, programs: Sequence[Program], compare_output: bool = True) -> dict[str, Figures]:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        try:
-            return measure(programs, self.rounds, self.folder, compare_output=compare_output)
-        except BenchmarkError as error:
-            raise BenchmarkError(f"{name}: {error}") from None
+        return Row(name, self.plan.measure(name, programs, compare_output=compare_output))
 
 
 def empty(root: Path, home: Path) -> None:
@@ -137,76 +125,18 @@ def find_nixpkgs() -> tuple[Path | None, str]:
     return folder, ""
 
 
-def describe_commit() -> str:
-    """The commit of the checkout, with `+` where files have been changed since."""
-    done = subprocess.run(
-        ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def run_bench(folder: Path, rounds: int, only: Sequence[str]) -> Report:
-    """Measure everything, or only the rows whose names contain one of `only`.  Raises BenchmarkError."""
-    found = [cppnix28(), cppnix226()]
-    peers = [peer for peer, _ in found if peer is not None]
-    left_out = [reason for peer, reason in found if peer is None]
-    if not peers:
-        raise BenchmarkError("no peer: " + "; ".join(left_out))
+def make_rows(plan: Plan) -> list[Row]:
+    """Measure everything that is wanted.  Raises BenchmarkError."""
     nixpkgs, reason = find_nixpkgs()
-    left_out += [reason] if reason else []
-    bench = Bench(folder, peers, nixpkgs, rounds)
-    # Before the first run: a benchmark takes minutes, in which a checkout may change.
-    load, commit = os.getloadavg()[0], describe_commit()
-
-    def is_wanted(name: str) -> bool:
-        return not only or any(part in name for part in only)
-
+    if reason:
+        plan.notes.append(reason)
+    bench = Bench(plan, nixpkgs)
     rows: list[Row] = []
-    if nixpkgs is not None and is_wanted("image"):
+    if nixpkgs is not None and plan.is_wanted("image"):
         rows += bench.image_rows(nixpkgs)
-    if nixpkgs is not None and is_wanted("parse"):
+    if nixpkgs is not None and plan.is_wanted("parse"):
         rows.append(bench.parse_row(nixpkgs))
-    rows += [bench.case_row(case.stem) for case in sorted(CASES.glob("*.nix")) if is_wanted(case.stem)]
-    if not rows:
-        raise BenchmarkError("; ".join(["no row to measure", *left_out]))
-    smallest = min(figures.memory for row in rows for figures in row.figures.values())
-    if smallest <= smallest_memory():
-        left_out.append("peaks below that of the measuring process cannot be seen")
-    versions = ", ".join(f"CppNix {peer.version}" for peer in peers)
-    return Report(
-        rows,
-        [
-            f"{time.strftime('%Y-%m-%d')}, nivalis at commit {commit}, Python {sys.version.split()[0]}, beside {versions}.",
-            f"{describe_machine()}; load {load:.1f} before the first run.",
-            f"Median of {rounds} rounds after one to warm up, all programs in turn. Spread: from the fastest run of a program to its slowest, "
-            "in parts of the median; of the least even program.",
-            *left_out,
-        ],
-    )
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev bench eval", description="Evaluation beside CppNix 2.8 and 2.26.")
-    parser.add_argument("--rounds", type=int, default=7, help="counted runs of each program, at least 5 (7)")
-    parser.add_argument("--only", action="append", default=[], metavar="PART", help="only rows whose names contain PART; may be repeated")
-    parser.add_argument("--json", action="store_true", help="print every run, as JSON")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the page of the documentation")
-    options = parser.parse_args()
-    if options.rounds < 5:
-        parser.error("a median of fewer than 5 runs says little")
-    if not COMMAND.exists():
-        parser.error(f"no command {COMMAND}")
-    warn_if_busy()
-    with tempfile.TemporaryDirectory(prefix="nivalis-bench-", ignore_cleanup_errors=True) as folder:
-        try:
-            report = run_bench(Path(folder), options.rounds, options.only)
-        except BenchmarkError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-    print(report.json() if options.json else report.text())
-    if options.markdown is not None:
-        options.markdown.write_text(PAGE + report.markdown())
-    return 0
+    return rows + [bench.case_row(case.stem) for case in sorted(CASES.glob("*.nix")) if plan.is_wanted(case.stem)]
 
 
 PAGE = """\
@@ -228,4 +158,4 @@ are the files of `benchmarks/eval/`, evaluated without a cache; *startup* is wha
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main("eval", "Evaluation beside CppNix 2.8 and 2.26.", PAGE, make_rows, COMMAND))
