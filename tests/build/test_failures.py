@@ -12,9 +12,9 @@ import pytest
 
 from nivalis.build.errors import BuildError
 from nivalis.build.events import BuildFailed, BuildStarted
-from nivalis.build.log import LogMissingError, read_log
 from nivalis.errors import InvalidPathError, NivalisError
 from nivalis.store import Store, StoreLayout
+from nivalis.store.logs import LogMissingError, find_log_of, read_log
 from nivalis.store.metadata import remove_tree
 
 FIXED = 'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; '
@@ -255,11 +255,15 @@ def test_the_error_of_a_missing_sandbox_says_what_its_absence_costs(workshop: An
 def test_logs(workshop: Any) -> None:
     drv_path = workshop.instantiate('sh "talks" "printf \'a\\nb\\rc\\nd\'; echo > $out"')
     with pytest.raises(LogMissingError):
-        read_log(workshop.store.layout, drv_path)
+        find_log_of(workshop.store, drv_path)
     workshop.realise(drv_path).check()
-    assert read_log(workshop.store.layout, drv_path) == b"a\nb\rc\nd"
+    assert b"".join(read_log(find_log_of(workshop.store, drv_path))) == b"a\nb\rc\nd"
     place = workshop.store.layout.log_dir / "drvs" / drv_path[11:13] / f"{drv_path[13:]}.bz2"
     assert subprocess.run(["bzip2", "-dc", place], capture_output=True, check=True).stdout == b"a\nb\rc\nd"
+    # Another build of it, with another setting, has the last word.
+    workshop.store.database.invalidate(workshop.realise(drv_path).paths)
+    workshop.realise(drv_path, compress_build_log="false").check()
+    assert not place.exists() and find_log_of(workshop.store, drv_path) == place.with_suffix("")
 
 
 def test_folders_too_deep_for_any_path(workshop: Any) -> None:

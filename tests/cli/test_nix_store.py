@@ -18,11 +18,12 @@ from nivalis import _native
 from nivalis.cli.arguments import read_arguments
 from nivalis.cli.nix_store import nix_store
 from nivalis.cli.store_options import StoreOptions
-from nivalis.errors import InvalidPathError, NarError, NivalisError
+from nivalis.errors import InvalidPathError, NarError, NivalisError, StoreContentError
 from nivalis.store import Store, StoreLayout
 from nivalis.store.dump import restore_path
 from nivalis.store.exports import import_paths
 from nivalis.store.gc import PathInUseError
+from nivalis.store.logs import LogMissingError
 from nivalis.store.metadata import make_canonical, remove_tree
 from oracle import Oracle, cppnix28
 
@@ -349,10 +350,21 @@ def test_read_log(oracle: Oracle, tmp_path: Path) -> None:
     folder = tmp_path / "nix/var/log/nix/drvs/0k"
     folder.mkdir(parents=True)
     file = folder / "ra0nw2571c0qkxpxxbx7bpwis722g7-y.drv"
-    with pytest.raises(InvalidPathError):
+    with pytest.raises(LogMissingError):
         ours("-l", drv)
+    zst = file.with_name(file.name + ".zst")
+    # What `zstd` makes of "zst\n".
+    zst.write_bytes(bytes.fromhex("28b52ffd0458210000 7a73740a c16ed770"))
+    assert ours("--read-log", drv) == "zst\n"
+    zst.write_bytes(b"no such thing")
+    with pytest.raises(StoreContentError, match="log is damaged"):
+        ours("--read-log", drv)
     file.with_name(file.name + ".xz").write_bytes(lzma.compress(b"xz\n"))
     assert ours("--read-log", drv) == "xz\n"
+    bz2_file = file.with_name(file.name + ".bz2")
+    # Its writer was killed: the last block, of those of 900 kB, is missing.
+    bz2_file.write_bytes(bz2.compress(b"line of a log\n" * 200_000)[:-50])
+    assert len(ours("--read-log", drv)) >= 1_800_000
     file.with_name(file.name + ".bz2").write_bytes(bz2.compress(b"bz2 \xff\n"))
     assert ours("--read-log", drv).encode(errors="surrogateescape") == b"bz2 \xff\n"
     file.write_text("plain\n")
@@ -458,7 +470,7 @@ def test_flags_of_building_become_settings() -> None:
     flags = ["-j4", "--cores", "2", "-k", "--no-fallback", "--option", "sandbox", "false", "-v", "--keep-outputs", "x"]
     read_arguments(flags, options.flags({}), words.append)
     wanted = {"max-jobs": "4", "cores": "2", "keep-going": "true", "fallback": "false", "sandbox": "false"}
-    assert words == ["x"] and options.keep.outputs and wanted.items() <= options.settings.items()
+    assert words == ["x"] and options.keep.outputs and wanted.items() <= options.config.given().items()
 
 
 def test_help_and_version() -> None:

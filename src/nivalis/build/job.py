@@ -17,18 +17,18 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nivalis._native import Hash, hash_nar
-from nivalis.build import builtin_builders, sandbox
+from nivalis.build import builtin_builders, mounts, sandbox
 from nivalis.build.environment import make_environment
 from nivalis.build.errors import BuildError, BuildStoppedError, BuildTimeoutError, CannotBuildError, NotDeterministicError, SandboxError
 from nivalis.build.events import BuildFinished, BuildLine, BuildStarted, Listener, Waiting
 from nivalis.build.leftovers import remove_leftovers
 from nivalis.build.locks import hold_locks
-from nivalis.build.log import BuildLog, log_place
+from nivalis.build.log import BuildLog
 from nivalis.build.options import DerivationOptions
 from nivalis.build.outputs import Produced, check_output_conditions, inspect_outputs
 from nivalis.build.process import Ended, run_process
@@ -38,14 +38,15 @@ from nivalis.build.users import BuildUser, can_reach, take_user
 from nivalis.errors import StoreContentError
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.derivation import Derivation
+from nivalis.store.logs import log_place
 from nivalis.store.paths import base_name
 from nivalis.store.store import Store
 
 __all__ = ["Job"]
 
 _LOCK_PAUSE = 0.1
-# What bubblewrap takes, less what is not an input or a variable.
-_MOST_ARGUMENTS = 8800
+# What bubblewrap takes, less what is said beside the view.
+_MOST_ARGUMENTS = 8900
 
 
 class Job:
@@ -154,10 +155,14 @@ class Job:
                 room = stack.enter_context(self._room(user))
                 network = derivation.is_fixed_output
                 sandbox.write_etc(room / "etc", seen_dir, network=network)
+                real_inputs = {path: store.real_path(path) for path in inputs}
+                mounted: dict[str, str] = {}
+                if len(real_inputs) >= mounts.WORTHWHILE:
+                    mounted = {str(room / "store" / base_name(path)): place for path, place in real_inputs.items()}
                 view = sandbox.Sandbox(
                     store_dir=store.store_dir,
                     private_store=str(room / "store"),
-                    inputs={path: store.real_path(path) for path in inputs},
+                    inputs={} if mounted else real_inputs,
                     build_dir=build_dir,
                     build_dir_inside=seen_dir,
                     etc=str(room / "etc"),
@@ -169,7 +174,7 @@ class Job:
                     environment=variables,
                 )
                 places = {name: str(room / "store" / base_name(path)) for name, path in self._paths.items()}
-                ended, log = self._run_inside(view, command, user)
+                ended, log = self._run_inside(view, mounted, command, user)
             self._check_ended(ended, log)
             produced = inspect_outputs(
                 self._drv_path, derivation, self._options, places, inputs, store.store_dir, os.geteuid() if user is None else user.uid
@@ -251,21 +256,28 @@ class Job:
         finally:
             remove_leftovers(str(room))
 
-    def _run_inside(self, view: sandbox.Sandbox, command: Sequence[str], user: BuildUser | None) -> tuple[Ended, tuple[str, ...]]:
+    def _run_inside(
+        self, view: sandbox.Sandbox, mounted: Mapping[str, str], command: Sequence[str], user: BuildUser | None
+    ) -> tuple[Ended, tuple[str, ...]]:
         assert self._program is not None
         words = view.arguments()
         if len(words) > _MOST_ARGUMENTS:
-            raise SandboxError(f"too many inputs for the sandbox: {len(view.inputs)}", where=self._drv_path)
+            raise SandboxError(f"too many variables for the sandbox: {len(view.environment)}", where=self._drv_path)
         with ExitStack() as stack:
             filter_file = stack.enter_context(_file_of(make_filter()))
             info = os.pipe()
             words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), *words]
-            # By a file, since no command line is long enough for the inputs of a large build.
-            arguments = stack.enter_context(_file_of(b"".join(os.fsencode(word) + b"\0" for word in words)))
+            # By a file, since no command line is long enough for the variables of a large build.
+            arguments = stack.enter_context(_file_of(_with_ends(words)))
             argv = [self._program, "--args", str(arguments), "--", *command]
             if self._derivation.platform == "i686-linux" and self._settings.system == "x86_64-linux":
                 argv = ["setarch", "i686", "--", *argv]
-            return self._run(argv, {"PATH": os.defpath}, "/", user, [arguments, filter_file], info)
+            files = [arguments, filter_file]
+            if mounted:
+                pairs = stack.enter_context(_file_of(_with_ends(word for inside, place in sorted(mounted.items()) for word in (place, inside))))
+                argv = [*mounts.command(pairs, None if user is None else (user.uid, user.gid)), *argv]
+                files.append(pairs)
+            return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, changes_user=not mounted)
 
     def _run(
         self,
@@ -275,6 +287,8 @@ class Job:
         user: BuildUser | None,
         pass_fds: Sequence[int] = (),
         info: tuple[int, int] | None = None,
+        *,
+        changes_user: bool = True,
     ) -> tuple[Ended, tuple[str, ...]]:
         settings = self._settings
         place = log_place(self._store.layout, self._drv_path) if settings.keep_log else None
@@ -293,6 +307,7 @@ class Job:
                     on_output=take,
                     is_stopped=self._is_stopped,
                     user=None if user is None else (user.uid, user.gid),
+                    changes_user=changes_user,
                     kills_user=self._program is None,
                     pass_fds=pass_fds,
                     info=info,
@@ -394,6 +409,10 @@ def _hash_of(place: str) -> Hash | None:
         return hash_nar(place)[0]
     except (OSError, StoreContentError):
         return None
+
+
+def _with_ends(words: Iterable[str]) -> bytes:
+    return b"".join(os.fsencode(word) + b"\0" for word in words)
 
 
 @contextmanager

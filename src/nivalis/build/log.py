@@ -1,63 +1,22 @@
-"""Build logs: in CppNix's place, `<log folder>/drvs/<2 digits>/<rest>.drv.bz2`, so that either program shows the other's.
-
-A log is compressed as it comes and read as a stream.  An uncompressed log (`compress-build-log = false`) has no suffix.  A log that
-was cut short, because its writer was killed, is read as far as it goes.
-"""
+"""The log of a running build, written to where `nivalis.store.logs` finds it; compressed as it comes."""
 
 from __future__ import annotations
 
 import bz2
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from nivalis.errors import StoreError
-from nivalis.store.layout import StoreLayout
-from nivalis.store.paths import base_name
-
-__all__ = ["BuildLog", "LogMissingError", "log_place", "read_log"]
-
-
-class LogMissingError(StoreError):
-    """There is no log of that derivation here."""
-
-    default_code = "log-missing"
-
-
-def log_place(layout: StoreLayout, derivation: str) -> Path:
-    """Where the log of a derivation is, without the suffix of a compressed one."""
-    name = base_name(derivation)
-    return layout.log_dir / "drvs" / name[:2] / name[2:]
-
-
-def read_log(layout: StoreLayout, derivation: str) -> bytes:
-    """The log of the last build of a derivation.  Raises LogMissingError."""
-    place = log_place(layout, derivation)
-    compressed = place.with_name(f"{place.name}.bz2")
-    try:
-        data = compressed.read_bytes()
-    except FileNotFoundError:
-        try:
-            return place.read_bytes()
-        except FileNotFoundError as error:
-            raise LogMissingError(f"there is no build log: `{derivation}`", where=str(place)) from error
-    parts = []
-    while data:
-        stream = bz2.BZ2Decompressor()
-        try:
-            parts.append(stream.decompress(data))
-        except OSError:
-            break
-        data = stream.unused_data
-    return b"".join(parts)
+__all__ = ["BuildLog"]
 
 
 class BuildLog:
     """The log of a running build: written to its file, and its last lines kept."""
 
     def __init__(self, place: Path | None, *, compress: bool, lines: int) -> None:
-        """`place` is that of `log_place`; None keeps no file."""
+        """`place` is that of `nivalis.store.logs.log_place`; None keeps no file."""
         self.tail: deque[str] = deque(maxlen=max(lines, 1))
         self.size = 0
         self._file: int | None = None
@@ -65,7 +24,12 @@ class BuildLog:
         self._line = bytearray()
         if place is not None:
             place.parent.mkdir(parents=True, exist_ok=True)
-            name = f"{place}.bz2" if compress else str(place)
+            name, other = f"{place}.bz2", str(place)
+            if not compress:
+                name, other = other, name
+            # Of an earlier build, which readers would take for this one's.
+            with suppress(FileNotFoundError):
+                os.unlink(other)
             self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
     def write(self, data: bytes) -> list[str]:

@@ -45,6 +45,7 @@ def run_process(
     on_output: Callable[[bytes], int],
     is_stopped: Callable[[], bool],
     user: tuple[int, int] | None = None,
+    changes_user: bool = True,
     kills_user: bool = False,
     pass_fds: Sequence[int] = (),
     info: tuple[int, int] | None = None,
@@ -54,8 +55,9 @@ def run_process(
 ) -> Ended:
     """Run a program to its end.  `on_output` takes what it writes, and says how many bytes that makes by now.
 
-    With `kills_user` all processes of `user` are ended with it, wherever they are.  `info` is a pipe to whose second end bubblewrap
-    writes its `--info-fd`; both ends are closed here.  Raises OSError.
+    It runs as `user` (user and group); without `changes_user` it sees to that itself.  With `kills_user` all processes of `user` are
+    ended with it, wherever they are.  `info` is a pipe to whose second end bubblewrap writes its `--info-fd`; both ends are closed here.
+    Raises OSError.
     """
     with ExitStack() as stack:
         if info is not None:
@@ -66,6 +68,7 @@ def run_process(
             tty.setraw(slave)
             if user is not None:
                 os.fchown(slave, *user)
+            becomes = user if changes_user else None
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -76,9 +79,9 @@ def run_process(
                 pass_fds=[*pass_fds, *(() if info is None else info[1:])],
                 start_new_session=True,
                 umask=0o022,
-                user=None if user is None else user[0],
-                group=None if user is None else user[1],
-                extra_groups=None if user is None else [],
+                user=None if becomes is None else becomes[0],
+                group=None if becomes is None else becomes[1],
+                extra_groups=None if becomes is None else [],
             )
         finally:
             os.close(slave)

@@ -33,9 +33,9 @@ _HINT = (
 class Sandbox:
     """The view of one build.
 
-    `inputs` are store paths and where they really are; `private_store` becomes the store directory; `etc` and `tmp` are folders for
-    the places of that name; `extra` are (place there, place here); `support` are places of this machine
-    that are seen as they are.
+    `inputs` are store paths and where they really are, but for those that are mounted in `private_store`, which becomes the store
+    directory; `etc` and `tmp` are folders for the places of that name; `extra` are (place there, place here); `support` are places of
+    this machine that are seen as they are.
     """
 
     store_dir: str

@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.command("log", short_help="Show what the builder of a derivation said.")
 @click.argument("path")
 @click.option("--store", metavar="PLACE", help="Use the store there.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object with the derivation, the log's file and its text.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object with PATH, the log's file and its text.")
 def command(path: str, store: str | None, as_json: bool) -> None:
     """Show the log of the last build of PATH: a derivation, a store path that was built, or a link to one (`./result`)."""
     raise SystemExit(run(lambda: _show(path, store, as_json)))
@@ -23,22 +23,19 @@ def command(path: str, store: str | None, as_json: bool) -> None:
 
 def _show(path: str, place: str | None, as_json: bool) -> int:
     from nivalis.cli.store_options import StoreOptions, store_path_of
-    from nivalis.store.logs import read_log
+    from nivalis.store.logs import find_log_of, read_log
 
     options = StoreOptions()
     options.store = place
     with options.open(os.environ) as store:
-        from nivalis.build.log import LogMissingError
-
         wanted = store_path_of(store.layout, path, os.getcwd())
-        data = read_log(store, wanted)
-        if data is None:
-            raise LogMissingError(f"there is no build log: `{wanted}`")
+        file = find_log_of(store, wanted)
     if as_json:
         import json
 
-        print(json.dumps({"path": wanted, "log": data.decode("utf-8", "replace")}))
+        print(json.dumps({"path": wanted, "file": str(file), "log": b"".join(read_log(file)).decode("utf-8", "replace")}))
     else:
-        sys.stdout.buffer.write(data)
+        for piece in read_log(file):
+            sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
     return 0

@@ -230,14 +230,12 @@ def _quote(text: str) -> str:
 
 
 def _read_log(store: Store, request: Request) -> int:
-    from nivalis.store.logs import read_log
+    from nivalis.store.logs import find_log_of, read_log
 
     request.allow()
     for path in request.paths(store):
-        log = read_log(store, path)
-        if log is None:
-            raise InvalidPathError(f"there is no build log of `{path}`")
-        sys.stdout.buffer.write(log)
+        for piece in read_log(find_log_of(store, path)):
+            sys.stdout.buffer.write(piece)
     return 0
 
 
