@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from nivalis import _native
+from nivalis.build.events import Event, as_json
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 
@@ -54,7 +58,27 @@ def make_error_codes() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"builtins.md": make_builtins, "error-codes.md": make_error_codes}
+def make_build_events() -> str:
+    """The page of what `--json-events` writes."""
+    lines = [
+        "# Build events",
+        "",
+        "With `--json-events`, `nix-build` and `nivalis build` say on stderr what happens: one JSON object a line, whose `event` is one of these.",
+        "Derivations, paths and outputs are store paths. Further events and fields may come; those that are here stay.",
+        "",
+        "| event | fields | |",
+        "|---|---|---|",
+    ]
+    for kind in get_args(Event):
+        names = [field.name for field in fields(kind)]
+        event = json.loads(as_json(kind(*names)))["event"]
+        # A dataclass without a docstring has its signature for one.
+        text = "" if (kind.__doc__ or "").startswith(f"{kind.__name__}(") else " ".join((kind.__doc__ or "").split())
+        lines.append(f"| `{event}` | {', '.join(f'`{name}`' for name in names)} | {text} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"builtins.md": make_builtins, "build-events.md": make_build_events, "error-codes.md": make_error_codes}
 
 
 def main() -> None:
