@@ -14,9 +14,9 @@ from build_prelude import PRELUDE
 from nivalis.build import BuildSettings, Event, Realised, realise
 from nivalis.build.errors import SandboxError
 from nivalis.build.sandbox import check_available
-from nivalis.build.settings import find_static_shell
 from nivalis.errors import NivalisError
 from nivalis.lang import EvalSettings, Evaluator
+from nivalis.settings.machine import find_static_shell
 from nivalis.store import Store, StoreLayout
 from oracle import Oracle, Result, cppnix28
 

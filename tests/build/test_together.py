@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nivalis.build.settings import find_static_shell
+from nivalis.settings.machine import find_static_shell
 from nivalis.store import Store, StoreLayout
 from oracle import Oracle, Result
 

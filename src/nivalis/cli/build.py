@@ -69,15 +69,11 @@ def command(
         options.arguments = {name: (text, True) for name, text in arguments} | {name: (text, False) for name, text in strings}
         options.includes = list(includes)
         options.link = None if no_link else link
-        options.dry_run, options.json, options.json_events, options.show_trace = dry_run, as_json, json_events, show_trace
+        options.dry_run, options.json, options.json_events = dry_run, as_json, json_events
         options.mode = "check" if rebuild else "normal"
-        options.store = store
-        switches = {"keep-going": keep_going, "keep-failed": keep_failed}
-        for name, value in [
-            *((name, "true") for name, is_on in switches.items() if is_on),
-            *((name, text) for name, text in (("max-jobs", max_jobs), ("cores", cores)) if text is not None),
-            *settings,
-        ]:
+        options.set_given({"store": store, "show-trace": show_trace, "keep-going": keep_going, "keep-failed": keep_failed})
+        options.set_given({"max-jobs": max_jobs, "cores": cores})
+        for name, value in settings:
             options.set(name, value)
         # What the evaluation depends on: its answer is kept under this.
         words = [repr((files, expressions, attributes, arguments, strings, includes, settings, store))]

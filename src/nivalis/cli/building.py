@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nivalis.cli.arguments import Flags
-from nivalis.cli.evaluation import EvalOptions, host_system
+from nivalis.cli.evaluation import EvalOptions
 from nivalis.cli.failures import report
 
 if TYPE_CHECKING:
@@ -20,19 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildOptions", "make_links", "report_failures"]
 
-_SWITCHES = ("keep-going", "keep-failed", "fallback", "sandbox", "substitute", "keep-build-log")
-_VALUES = (
-    *("max-jobs", "cores", "timeout", "max-silent-time", "max-build-log-size", "log-lines", "sandbox-paths", "extra-sandbox-paths"),
-    *("build-dir", "build-users-group", "system-features", "extra-system-features", "extra-platforms"),
-)
-
 
 class BuildOptions(EvalOptions):
     """The flags of evaluating and of building."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.build: dict[str, str] = {}
         self.mode = "normal"
         self.dry_run = False
         self.shows_output = True
@@ -40,9 +33,6 @@ class BuildOptions(EvalOptions):
 
     def flags(self) -> Flags:
         own: dict[str, tuple[int, object]] = {
-            "-j": (1, lambda value: self.set("max-jobs", value)),
-            "-k": (0, lambda: self.set("keep-going", "true")),
-            "-K": (0, lambda: self.set("keep-failed", "true")),
             "-Q": (0, lambda: setattr(self, "shows_output", False)),
             "--no-build-output": (0, lambda: setattr(self, "shows_output", False)),
             "--check": (0, lambda: setattr(self, "mode", "check")),
@@ -50,16 +40,7 @@ class BuildOptions(EvalOptions):
             "--dry-run": (0, lambda: setattr(self, "dry_run", True)),
             "--json-events": (0, lambda: setattr(self, "json_events", True)),
         }
-        for name in _SWITCHES:
-            own[f"--{name}"] = (0, lambda name=name: self.set(name, "true"))
-            own[f"--no-{name}"] = (0, lambda name=name: self.set(name, "false"))
-        for name in _VALUES:
-            own[f"--{name}"] = (1, lambda value, name=name: self.set(name, value))
         return {**super().flags(), **own}  # type: ignore[dict-item]
-
-    def set(self, name: str, value: str) -> None:
-        super().set(name, value)
-        self.build[name] = value
 
     def build_settings(self, environment: Mapping[str, str]) -> BuildSettings:
         """How to build.  Raises SettingError."""
@@ -67,9 +48,9 @@ class BuildOptions(EvalOptions):
 
         from nivalis.build.settings import BuildSettings
 
-        made = BuildSettings.make(self.system or host_system(), environment, self.build)
+        made = BuildSettings.make(self.system, environment, self.config.given())
         # What has been shown as it came need not be shown again.
-        lines = 0 if self.shows_output and "log-lines" not in self.build else made.log_lines
+        lines = 0 if self.shows_output and not self.config.is_set("log-lines") else made.log_lines
         return dataclasses.replace(made, mode=self.mode, log_lines=lines)  # type: ignore[arg-type]
 
     def renderer(self, settings: BuildSettings) -> Renderer:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nivalis.cli.evaluation import host_system
 from nivalis.cli.talk import show_warning
 from nivalis.errors import NivalisError
 from nivalis.store.layout import StoreLayout
@@ -23,13 +22,12 @@ __all__ = ["LazyBuilder", "LazyFetcher"]
 
 
 class LazyBuilder:
-    """Builds what evaluation imports, with the settings `options` (names and values as on the command line)."""
+    """Builds what evaluation imports, as `config` says."""
 
-    def __init__(self, store: Store, environment: Mapping[str, str], system: str | None = None, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, store: Store, environment: Mapping[str, str], config: Settings) -> None:
         self._store = store
         self._environment = environment
-        self._system = system
-        self._options = options
+        self._config = config
 
     def realise(self, wanted: Sequence[tuple[str, str]]) -> list[str]:
         """Make outputs (derivation, output name) valid; their paths.  Raises NivalisError."""
@@ -37,7 +35,7 @@ class LazyBuilder:
         from nivalis.build.progress import PlainRenderer, TerminalRenderer
         from nivalis.build.settings import BuildSettings
 
-        settings = BuildSettings.make(self._system or host_system(), self._environment, self._options)
+        settings = BuildSettings.make(self._config.text("system"), self._environment, self._config.given())
         renderer = (TerminalRenderer if sys.stderr.isatty() else PlainRenderer)(sys.stderr)
         try:
             return StoreBuilder(self._store, settings, listen=renderer.handle).realise(wanted)
@@ -46,12 +44,12 @@ class LazyBuilder:
 
 
 class LazyFetcher:
-    """Fetches what evaluation asks for, as `config` says, or as is configured.
+    """Fetches what evaluation asks for, as `config` says.
 
     Given a layout, it opens the store there when something is fetched, for writing.
     """
 
-    def __init__(self, store: Store | StoreLayout, environment: Mapping[str, str], config: Settings | None = None) -> None:
+    def __init__(self, store: Store | StoreLayout, environment: Mapping[str, str], config: Settings) -> None:
         self._store = store
         self._environment = environment
         self._config = config
@@ -76,7 +74,6 @@ class LazyFetcher:
         from nivalis.cli.eval_cache import cache_folder
         from nivalis.fetch.fetcher import StoreFetcher
         from nivalis.fetch.network import Network
-        from nivalis.settings import read_settings
         from nivalis.store.store import Store
 
         cache = cache_folder(self._environment)
@@ -85,5 +82,5 @@ class LazyFetcher:
         store = self._store
         if isinstance(store, StoreLayout):
             store = self._opened = self._opened or Store.open(store)
-        network = Network.make(self._environment, self._config or read_settings(self._environment))
+        network = Network.make(self._environment, self._config)
         return StoreFetcher(store, cache, network, on_start=DownloadProgress, on_warn=show_warning)

@@ -15,6 +15,7 @@ from nivalis.errors import EvalError
 from nivalis.lang.auto_call import auto_call, find_along_path
 from nivalis.lang.encoding import encode
 from nivalis.lang.evaluator import Evaluator
+from nivalis.lang.printer import show_value
 from nivalis.lang.value import Value
 
 __all__ = ["command"]
@@ -56,12 +57,11 @@ def command(
         raise click.UsageError("give either a file or an expression")
     options = EvalOptions()
     options.read_only = True
-    options.show_trace = show_trace
-    options.store = store
     options.includes = list(includes)
     options.arguments = {name: (text, True) for name, text in expressions} | {name: (text, False) for name, text in strings}
 
     def work() -> int:
+        options.set_given({"store": store, "show-trace": show_trace})
         for name, value in settings:
             options.set(name, value)
         return _evaluate(options, file, expr, attribute, form or "pretty", strict)
@@ -101,6 +101,6 @@ def _print(value: Value, form: str, strict: bool) -> None:
     elif form == "raw":
         text = value.interpolated()
     else:
-        text = value.print(pretty=True) + "\n"
+        text = show_value(value, deep=strict) + "\n"
     sys.stdout.buffer.write(encode(text))
     sys.stdout.buffer.flush()

@@ -156,7 +156,7 @@ def _find_address(options: Options, store: Store, environment: Mapping[str, str]
     folder = os.getcwd()
     fetcher = LazyFetcher(store, environment, options.config)
     settings = options.settings(environment, folder, store.layout)
-    builder = LazyBuilder(store, environment, options.system)
+    builder = LazyBuilder(store, environment, options.config)
     evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, fetcher=fetcher, builder=builder)
     try:
         address = options.words[0] if options.attribute is None else _read_call(options, evaluator, folder)

@@ -4,8 +4,8 @@ Flags, output and exit status are CppNix's, byte by byte on stdout; errors on st
 line; an operation is a function here that gets the open store, its flags and its words.
 
 Building belongs to a higher package.  `nivalis.cli.nix_store_realise`, where there is such a module, does `--realise` by its
-`realise(store, request) -> int`, and mends damaged paths by `make_repairer(store) -> Callable[[str], object] | None`.  Without it `--realise`
-serves for what is valid already.
+`realise(store, request) -> int`, and mends damaged paths by `make_repairer(store, options) -> Callable[[str], object] | None`.  Without
+it `--realise` serves for what is valid already.
 """
 
 from __future__ import annotations
@@ -434,7 +434,9 @@ def _verify(store: Store, request: Request) -> int:
     flags = request.allow("--check-contents", "--repair")
     request.refuse_words()
     is_fine = True
-    for finding in verify_store(store, check_contents="--check-contents" in flags, repair="--repair" in flags, repairer=_find_repairer(store)):
+    for finding in verify_store(
+        store, check_contents="--check-contents" in flags, repair="--repair" in flags, repairer=_find_repairer(store, request)
+    ):
         sys.stderr.write(f"{finding.message}\n")
         is_fine = is_fine and finding.is_mended
     if not is_fine:
@@ -442,10 +444,10 @@ def _verify(store: Store, request: Request) -> int:
     return 0 if is_fine else 1
 
 
-def _find_repairer(store: Store) -> Callable[[str], object] | None:
+def _find_repairer(store: Store, request: Request) -> Callable[[str], object] | None:
     if find_spec("nivalis.cli.nix_store_realise") is None:
         return None
-    repairer: Callable[[str], object] = import_module("nivalis.cli.nix_store_realise").make_repairer(store)
+    repairer: Callable[[str], object] = import_module("nivalis.cli.nix_store_realise").make_repairer(store, request.options)
     return repairer
 
 
@@ -463,7 +465,7 @@ def _verify_path(store: Store, request: Request) -> int:
 
 def _repair_path(store: Store, request: Request) -> int:
     request.allow()
-    repairer = _find_repairer(store)
+    repairer = _find_repairer(store, request)
     for path in request.paths(store):
         store.path_info(path)
         if repairer is None:

@@ -13,10 +13,10 @@ from nivalis.build.progress import PlainRenderer, TerminalRenderer, describe_pla
 from nivalis.build.realisation import realise as realise_paths
 from nivalis.build.settings import BuildSettings
 from nivalis.cli.building import report_failures
-from nivalis.cli.evaluation import host_system
 from nivalis.cli.store_options import StoreOptions, store_path_of
 from nivalis.errors import InvalidPathError
 from nivalis.lang.encoding import encode
+from nivalis.settings.settings import Settings
 from nivalis.store.paths import is_derivation
 from nivalis.store.store import Store
 
@@ -35,7 +35,7 @@ class _Request(Protocol):
 
 def realise(store: Store, request: _Request) -> int:
     """Realise what the words name; the exit status."""
-    settings = _settings(request.options.settings, request.flags)
+    settings = _settings(request.options.config, request.flags)
     wanted = [_wanted(store, word) for word in request.words]
     if "--ignore-unknown" in request.flags:
         wanted = [one for one in wanted if is_derivation(one.path) or store.is_valid(one.path)]
@@ -64,9 +64,9 @@ def realise(store: Store, request: _Request) -> int:
     return 0
 
 
-def make_repairer(store: Store) -> Callable[[str], object]:
+def make_repairer(store: Store, options: StoreOptions) -> Callable[[str], object]:
     """What mends a damaged path: building it again.  What was not built here cannot be mended so."""
-    settings = replace(_settings({}, []), mode="repair")
+    settings = replace(_settings(options.config, []), mode="repair")
 
     def repair(path: str) -> object:
         deriver = store.path_info(path).deriver
@@ -78,9 +78,9 @@ def make_repairer(store: Store) -> Callable[[str], object]:
     return repair
 
 
-def _settings(options: dict[str, str], flags: Sequence[str]) -> BuildSettings:
-    made = BuildSettings.make(options.get("system") or host_system(), os.environ, options)
-    made = replace(made, log_lines=made.log_lines if "log-lines" in options else 0)
+def _settings(config: Settings, flags: Sequence[str]) -> BuildSettings:
+    made = BuildSettings.make(config.text("system"), os.environ, config.given())
+    made = replace(made, log_lines=made.log_lines if config.is_set("log-lines") else 0)
     return replace(made, mode="check") if "--check" in flags else made
 
 

@@ -65,12 +65,11 @@ def command(
     The attributes of FILES (files, folders with a default.nix, `<name>`) are variables of the session.  `:?` shows the commands.
     """
     options = EvalOptions()
-    options.show_trace = show_trace
-    options.store = store
     options.includes = list(includes)
     options.arguments = {name: (text, True) for name, text in argument_texts} | {name: (text, False) for name, text in strings}
 
     def work() -> int:
+        options.set_given({"store": store, "show-trace": show_trace})
         for name, value in settings:
             options.set(name, value)
         return _run_session(options, list(files), list(expressions))
@@ -81,7 +80,7 @@ def command(
 def _run_session(options: EvalOptions, files: list[str], expressions: list[str]) -> int:
     environment, folder = dict(os.environ), os.getcwd()
     # A daemon's store can be read, and only it writes there.
-    options.read_only = options.store is None and environment.get("NIX_REMOTE") == "daemon"
+    options.read_only = options.store_address(environment) == "daemon"
     layout = options.layout(environment)
     settings = options.settings(environment, folder, layout)
     library = options.library(settings, folder, layout.store_dir)

@@ -124,7 +124,7 @@ _BUILDS = (
     Option("id-count", "number", "8388608", "How many users there are for builds.", _UIDS),
     Option("ignored-acls", "set", "security.csm security.selinux system.nfs4_acl", "Extended attributes that may stay.", "none is ever removed"),
     Option("impersonate-linux-26", "switch", "false", "Tell builders that Linux is old.", "it is not", aliases=("build-impersonate-linux-26",)),
-    Option("impure-env", "map", "", "Variables for `impureEnvVars`.", "they come from the environment"),
+    Option("impure-env", "map", "", "Variables that `impureEnvVars` can name, beside those of the environment."),
     Option("keep-build-log", "switch", "true", "Keep the logs of builds.", aliases=("build-keep-log",)),
     Option("keep-failed", "switch", "false", "Keep the folders of failed builds."),
     Option("keep-going", "switch", "false", "After a failure, build what does not need what failed."),
