@@ -1,0 +1,222 @@
+"""`nix-channel`: subscriptions to collections of packages, and bringing them up to date.
+
+Flags and files are CppNix's.  Where it passes over a name that is not subscribed to, this is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from nivalis import _native
+from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.building import BuildOptions
+from nivalis.cli.failures import run
+from nivalis.errors import NivalisError
+from nivalis.store.roots import store_path_in
+
+if TYPE_CHECKING:
+    from nivalis.profile.channels import Channel, Places
+    from nivalis.store.store import Store
+
+__all__ = ["ChannelDesk", "main", "nix_channel"]
+
+_HELP = """\
+Usage: nix-channel --add ADDRESS [NAME]
+       nix-channel --remove NAME
+       nix-channel --list
+       nix-channel --update [NAMES...]
+       nix-channel --list-generations
+       nix-channel --rollback [GENERATION]
+
+  --add                     subscribe; without NAME, to the last part of the address (less `-stable` and `-unstable`)
+  --remove                  unsubscribe
+  --list                    print the subscriptions
+  --update                  fetch what all channels, or those of these NAMES, have now; <NAME> leads there
+  --list-generations        print what can be gone back to
+  --rollback                go back to what the last update replaced, or to that generation
+  --store PLACE             use the store there: a folder, or local?root=...
+  --option NAME VALUE       set one of Nix's settings
+  -h, --help, --version
+"""
+# How many arguments a command takes: at least, and at most.
+_COUNTS = {"add": (1, 2), "remove": (1, 1), "list": (0, 0), "update": (0, sys.maxsize), "list-generations": (0, 0), "rollback": (0, 1)}
+
+
+class Options(BuildOptions):
+    """The flags of this command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.action: str | None = None
+
+    def flags(self) -> Flags:
+        own: dict[str, tuple[int, Callable[..., object]]] = {"-h": (0, lambda: setattr(self, "action", "help"))}
+        for name in ("help", "version", *_COUNTS):
+            own[f"--{name}"] = (0, lambda name=name: setattr(self, "action", name))
+        return {**super().flags(), **own}
+
+
+def main() -> None:
+    """The program."""
+    raise SystemExit(run(lambda: nix_channel(sys.argv[1:])))
+
+
+def nix_channel(words: Sequence[str]) -> int:
+    """Do what the arguments say; the exit status.  Raises NivalisError."""
+    options = Options()
+    try:
+        read_arguments(words, options.flags(), options.words.append)
+        action = options.action
+        if action is None:
+            raise UsageError("no command is given")
+        if action in _COUNTS and not _COUNTS[action][0] <= len(options.words) <= _COUNTS[action][1]:
+            raise UsageError(f"wrong number of arguments for '--{action}': {len(options.words)}")
+    except UsageError as error:
+        error.hint = error.hint or "`nix-channel --help` shows all flags"
+        raise
+    if action == "help":
+        print(_HELP, end="")
+        return 0
+    if action == "version":
+        print(f"nix-channel (nivalis {_native.__version__}) {_native.NIX_VERSION}")
+        return 0
+    desk = ChannelDesk(options, dict(os.environ))
+    match action:
+        case "add":
+            desk.add(*options.words)
+        case "remove":
+            desk.remove(options.words[0])
+        case "list":
+            for channel in desk.subscriptions():
+                print(channel.name, channel.address)
+        case "update":
+            desk.update(options.words)
+        case "list-generations":
+            desk.print_generations()
+        case _:
+            desk.roll_back(options.words[0] if options.words else None)
+    return 0
+
+
+class ChannelDesk:
+    """What one user does with channels; places and progress are chosen here."""
+
+    def __init__(self, options: BuildOptions, environment: Mapping[str, str]) -> None:
+        self._options = options
+        self._environment = environment
+        self._layout = options.layout(environment)
+
+    @property
+    def places(self) -> Places:
+        """Where this user's channels are."""
+        from nivalis.profile.channels import Places
+
+        try:
+            record = pwd.getpwuid(os.geteuid())
+            user, home = record.pw_name, record.pw_dir
+        except KeyError:
+            user, home = self._environment.get("USER", ""), ""
+        home = self._environment.get("HOME") or home
+        if not user or not home.startswith("/"):
+            raise NivalisError("it is not known who is asking", code="no-user", hint="set HOME and USER")
+        return Places.of(home, user, self._layout.profiles_dir)
+
+    def add(self, address: str, name: str | None = None) -> Channel:
+        """Subscribe to a channel."""
+        from nivalis.profile.channels import add_channel
+
+        return add_channel(self.places.list, address, name)
+
+    def subscriptions(self) -> list[Channel]:
+        """The subscriptions."""
+        from nivalis.profile.channels import read_channels
+
+        return read_channels(self.places.list)
+
+    def remove(self, name: str) -> None:
+        """Unsubscribe from a channel."""
+        from nivalis.profile.channels import remove_channel
+
+        with self._open() as store:
+            remove_channel(store, self.places, name, lambda derivations: self._build(store, derivations))
+
+    def update(self, names: Sequence[str]) -> list[Channel]:
+        """Bring channels up to date."""
+        from nivalis.profile.channels import update_channels
+
+        with self._open() as store:
+            source = _Source(self._options, self._environment, store)
+            return update_channels(store, self.places, source, lambda derivations: self._build(store, derivations), names)
+
+    def find_installed(self, channel: Channel) -> str | None:
+        """The store path in which the profile has a channel."""
+        link = self.places.profile / channel.name
+        real = os.path.realpath(link)
+        return store_path_in(self._layout, real) if os.path.lexists(link) else None
+
+    def print_generations(self) -> None:
+        """Print the generations of the profile, as nix-env does."""
+        import time
+
+        from nivalis.profile.profiles import Profile
+
+        profile = Profile(self.places.profile, self._layout)
+        current = profile.current()
+        for generation in profile.generations():
+            made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(generation.created))
+            print(f"{generation.number:4}   {made}   {'(current)' if generation.number == current else ''}")
+
+    def roll_back(self, number: str | None) -> None:
+        """Make an older generation the current one."""
+        from nivalis.profile.profiles import Profile
+
+        if number is not None and not (number.isascii() and number.isdecimal()):
+            raise UsageError(f"not the number of a generation: '{number}'")
+        profile = Profile(self.places.profile, self._layout)
+        profile.switch_to(None if number is None else int(number), on_switch=_tell_switch)
+
+    def _open(self) -> Store:
+        from nivalis.store.store import Store
+
+        return Store.open(self._layout)
+
+    def _build(self, store: Store, derivations: Sequence[str]) -> None:
+        from nivalis.build.realisation import realise
+
+        settings = self._options.build_settings(self._environment)
+        renderer = self._options.renderer(settings)
+        try:
+            result = realise(store, derivations, settings, listen=renderer.handle)
+        finally:
+            renderer.close()
+        result.check()
+
+
+def _tell_switch(old: int, new: int) -> None:
+    print(f"switching profile from version {old} to {new}", file=sys.stderr)
+
+
+class _Source:
+    """Brings the archives of channels, with progress on stderr."""
+
+    def __init__(self, options: BuildOptions, environment: Mapping[str, str], store: Store) -> None:
+        from nivalis.cli.effects import LazyFetcher
+        from nivalis.fetch.network import Network
+
+        self._network = Network.make(environment, options.config)
+        # Whoever asks for an update wants what is there now.
+        options.set("tarball-ttl", "0")
+        self._fetcher = LazyFetcher(store, environment, options.config)
+
+    def find_final_address(self, address: str) -> str:
+        from nivalis.fetch.transport import find_final_address
+
+        return find_final_address(address, network=self._network)
+
+    def fetch(self, address: str, name: str) -> str:
+        return self._fetcher.fetch("fetchurl", {"url": address, "name": name})[0]
