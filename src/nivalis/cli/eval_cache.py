@@ -1,7 +1,7 @@
 """A command line and the evaluation cache: which answer is whose, and how one is given again.
 
-The request is the command line as it was typed, with the working directory and the variables that commands read; so it can be
-looked up before a single flag is understood and before anything is loaded that understands flags.  What else a command takes
+The request is the command line as it was typed, with the working directory, the variables that commands read and what is configured; so
+it can be looked up before a single flag is understood and before anything is loaded that understands flags.  What else a command takes
 into account (standard input, a root to be made) it adds itself, after it has understood them.
 
 What a command reads other than through the evaluator does not become part of its answer unless it is handed to `keep`.
@@ -15,6 +15,7 @@ import sys
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message, show_warning
 from nivalis.lang.cache import EvalCache, Hit, make_key
 from nivalis.lang.encoding import decode
+from nivalis.settings.files import read_configuration
 
 TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ def cache_folder(environment: Mapping[str, str]) -> str | None:
 
 
 class Request:
-    """What `command` was asked by `words` in `folder`; `more` tells requests apart whose words do not."""
+    """What `command` was asked by `words` in `folder`; `more` tells requests apart whose words do not.  Raises ConfigurationError."""
 
     def __init__(self, command: str, words: Sequence[str], folder: str, environment: Mapping[str, str], more: Sequence[str | bytes] = ()) -> None:
         read = [f"{name}={text}" for name, text in sorted(environment.items()) if name.startswith(_PREFIXES) or name == "HOME"]
-        self._key = make_key([command, str(len(words)), *words, folder, str(len(read)), *read, *more])
+        configured = [f"{name}={text}" for name, text, _ in read_configuration(environment)]
+        self._key = make_key([command, str(len(words)), *words, folder, str(len(read)), *read, str(len(configured)), *configured, *more])
         self._environment = environment
         self._is_verbose = "-v" in words or "--verbose" in words
 
@@ -120,7 +122,14 @@ def answer(command: str) -> int | None:
         folder = os.getcwd()
     except OSError:
         return None
-    hit = Request(command, words, folder, os.environ).find()
+    try:
+        hit = Request(command, words, folder, os.environ).find()
+    except Exception as error:
+        from nivalis.errors import NivalisError  # no answer needs it
+
+        if isinstance(error, NivalisError):
+            return None  # a broken configuration, which the command itself reports
+        raise
     if hit is None:
         return None
     try:
