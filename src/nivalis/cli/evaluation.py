@@ -88,6 +88,7 @@ class EvalOptions(CommonOptions):
             environment=environment,
             home=environment.get("HOME") or folder,
             pure=self.pure,
+            builds=config.switch("allow-import-from-derivation"),
             features=frozenset(config.words("experimental-features")),
             trace_verbose=config.switch("trace-verbose"),
             abort_on_warn=config.switch("abort-on-warn") or environment.get("NIX_ABORT_ON_WARN") in ("1", "true", "yes"),

@@ -36,6 +36,7 @@ class EvalSettings(NamedTuple):
 
     `environment` is what `getEnv` sees, `home` what `~/` stands for.  `pure` forbids what is not named by its content.
     `max_memory` is what the values may take, in bytes; without it, four fifths of what the machine has.
+    `builds` lets an evaluation read the outputs of derivations, which are built for it.
     `features` are experimental features by their names in Nix (`pipe-operators`; others change nothing here).
     """
 
@@ -44,6 +45,7 @@ class EvalSettings(NamedTuple):
     environment: Mapping[str, str] = MappingProxyType({})
     home: str | None = None
     pure: bool = False
+    builds: bool = True
     features: frozenset[str] = frozenset()
     trace_verbose: bool = False
     abort_on_warn: bool = False
@@ -74,7 +76,16 @@ class Evaluator:
     ) -> None:
         layout = store if store is None or isinstance(store, StoreLayout) else store.layout
         self.settings = settings
-        self._host = Host(store, clock=clock, on_trace=on_trace, on_warn=on_warn, on_break=on_break, fetcher=fetcher, builder=builder)
+        self._host = Host(
+            store,
+            clock=clock,
+            on_trace=on_trace,
+            on_warn=on_warn,
+            on_break=on_break,
+            fetcher=fetcher,
+            builder=builder,
+            builds=settings.builds,
+        )
         self._native = _native.Evaluator(
             self._host,
             store_dir=DEFAULT_STORE_DIR if layout is None else layout.store_dir,

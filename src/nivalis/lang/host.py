@@ -73,6 +73,7 @@ class Host:
         on_break: Callable[[], None] | None = None,
         fetcher: Fetcher | None = None,
         builder: Builder | None = None,
+        builds: bool = True,
     ) -> None:
         self._layout = store if isinstance(store, StoreLayout) else None
         self._store = None if isinstance(store, StoreLayout) else store
@@ -83,6 +84,7 @@ class Host:
         self._on_break = on_break
         self._fetcher = fetcher
         self._builder = builder
+        self._builds = builds
 
     def close(self) -> None:
         """Close what was opened here; a store that was handed in stays open."""
@@ -139,6 +141,13 @@ class Host:
 
     def realise(self, wanted: list[tuple[str, str]]) -> Sequence[str]:
         """The paths of outputs that are valid; a builder makes the others so."""
+        if not self._builds:
+            # Even what is built already: an evaluation must not depend on what happens to be in the store.
+            raise NotBuiltError(
+                f"evaluation may not read the output of a derivation: `{wanted[0][0]}`",
+                code="forbidden",
+                hint="the setting `allow-import-from-derivation` forbids it",
+            )
         found = self._find_outputs(wanted)
         missing = [one for one, path in zip(wanted, found, strict=True) if path is None]
         if not missing:
