@@ -59,6 +59,14 @@ def test_the_language_names_store_paths(program: Program, tmp_path: Path) -> Non
         assert program("nix-instantiate", "--eval", "-E", f"builtins.storePath {place}").stdout == f'"{path}"\n'
     context = program("nix-instantiate", "--eval", "--strict", "-E", "builtins.getContext (builtins.storePath ./result)").stdout
     assert context == f'{{ "{path}" = {{ path = true; }}; }}\n'
+    # Symlinks on the way are followed too.
+    (tmp_path / "tree/sub").mkdir(parents=True)
+    (tmp_path / "tree/sub/file").touch()
+    tree = program("nix-store", "--add", "tree").stdout.strip()
+    program("nix-store", "--realise", tree, "--add-root", "links/tree")
+    (tmp_path / "more").symlink_to("./links")
+    for place in ("./links/tree/sub/file", "./more/tree/sub/file"):
+        assert program("nix-instantiate", "--eval", "-E", f"builtins.storePath {place}").stdout == f'"{tree}/sub/file"\n'
     # The answer is kept, and looked at again when the link has changed.
     other = program("nix-store", "--add", "default.nix").stdout.strip()
     (tmp_path / "result").unlink()

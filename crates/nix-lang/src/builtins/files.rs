@@ -182,7 +182,7 @@ fn store_path(ev: &mut Ev, args: Args, pos: At) -> Res {
     let mut found = ev.coerce_to_path(args[0], &mut out, pos)?;
     // As far as the symlinks lead outside of the store.
     if !store_path::is_in_store(&found, &ev.settings.store_dir) {
-        found = ev.follow_links(&found, pos)?.0;
+        found = ev.follow_into_store(&found, pos)?;
     }
     if !store_path::is_in_store(&found, &ev.settings.store_dir) {
         let shown = String::from_utf8_lossy(&found).into_owned();

@@ -8,6 +8,9 @@ use crate::world::FileType;
 
 type Parse = fn(&'static Arena, &mut Symbols<'static>, &[u8], &ParseOptions) -> Result<&'static Expr<'static>, Box<Error>>;
 
+/// How many symlinks lead to a file, as far as Linux follows them and some more.
+const MOST_LINKS: usize = 64;
+
 impl Evaluator {
     /// Parses a text. Relative paths in it start from `base_dir`; `outer` are scopes around it, innermost last.
     pub fn parse(&mut self, origin: Origin, text: &[u8], base_dir: &[u8], outer: &[&[(Sym, u32)]]) -> R<&'static Expr<'static>> {
@@ -50,9 +53,8 @@ impl Evaluator {
 
     /// Where a path's last component leads, its symlinks followed, and what is there.
     pub(crate) fn follow_links(&mut self, start: &[u8], pos: Pos) -> R<(Vec<u8>, Option<FileType>)> {
-        const MOST: usize = 64;
         let mut current = self.world.logical_path(start.to_vec());
-        for _ in 0..MOST {
+        for _ in 0..MOST_LINKS {
             match self.world.file_type(&current) {
                 Ok(Some(FileType::Symlink)) => match self.world.read_link(&current) {
                     Ok(target) => current = self.world.logical_path(path::join(path::dir_of_path(&current), &target)),
@@ -62,8 +64,40 @@ impl Evaluator {
                 Err(e) => return Err(self.throw_world(e, pos)),
             }
         }
+        Err(self.too_many_links(start, pos))
+    }
+
+    /// A path with all symlinks on the way followed, until it is in the store.
+    pub(crate) fn follow_into_store(&mut self, start: &[u8], pos: Pos) -> R<Vec<u8>> {
+        let mut done = b"/".to_vec();
+        let mut pending = self.world.logical_path(start.to_vec());
+        for _ in 0..MOST_LINKS {
+            if nix_formats::store_path::is_in_store(&pending, &self.settings.store_dir) {
+                return Ok(pending);
+            }
+            let mut rest = pending.split(|&b| b == b'/').filter(|part| !part.is_empty());
+            let target = loop {
+                let Some(part) = rest.next() else { return Ok(done) };
+                let here = path::join(&done, part);
+                match self.world.file_type(&here) {
+                    Ok(Some(FileType::Symlink)) => match self.world.read_link(&here) {
+                        Ok(target) => break path::join(&done, &target),
+                        Err(e) => return Err(self.throw_world(e, pos)),
+                    },
+                    Ok(_) => done = here,
+                    Err(e) => return Err(self.throw_world(e, pos)),
+                }
+            };
+            let below = rest.collect::<Vec<_>>().join(&b'/');
+            pending = self.world.logical_path(path::join(&target, &below));
+            done = b"/".to_vec();
+        }
+        Err(self.too_many_links(start, pos))
+    }
+
+    fn too_many_links(&mut self, start: &[u8], pos: Pos) -> Thrown {
         let shown = String::from_utf8_lossy(start).into_owned();
-        Err(self.throw(Code::Io, pos, format!("too many symbolic links: '{shown}'")))
+        self.throw(Code::Io, pos, format!("too many symbolic links: '{shown}'"))
     }
 
     /// The file that `import path` reads: symlinks followed, since relative paths start from where it really is; a folder's `default.nix`.
