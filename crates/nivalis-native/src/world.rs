@@ -14,7 +14,7 @@ use nix_lang::world::{AddMethod, FetchRequest, Fetched, FetchedAttr, FileType, K
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList};
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -38,6 +38,8 @@ enum Pending {
 
 /// Gathered bytes that are handed over without being asked for.
 const BATCH_BYTES: usize = 1 << 20;
+// As many as the kernel follows.
+const MOST_LINKS: usize = 40;
 /// Files up to this size are read at once when they are hashed.
 const SMALL_FILE: u64 = 1 << 20;
 
@@ -103,6 +105,33 @@ impl FileWorld {
             return Ok((as_path(path).to_owned(), true));
         }
         Ok((self.settings.real_store_dir.join(as_path(rest)), true))
+    }
+
+    /// Whether something is at a path on whose way links name a moved store by its logical place, as those in a profile do.
+    fn exists_through_store(&self, path: &[u8]) -> bool {
+        let place = |path: &Path| match path.strip_prefix(&self.settings.store_dir) {
+            Ok(rest) => self.settings.real_store_dir.join(rest),
+            Err(_) => path.to_owned(),
+        };
+        let mut at = PathBuf::from("/");
+        let mut rest: Vec<OsString> = as_path(path).iter().rev().map(Into::into).collect();
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            if part == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(&part);
+            match fs::read_link(place(&next)) {
+                Ok(target) if links < MOST_LINKS => {
+                    links += 1;
+                    rest.extend(target.iter().rev().map(OsStr::to_owned));
+                }
+                Ok(_) => return false,
+                Err(_) => at = next,
+            }
+        }
+        fs::metadata(place(&at)).is_ok()
     }
 
     fn io_error(&self, e: &io::Error, path: &[u8]) -> WorldError {
@@ -338,7 +367,7 @@ impl World for FileWorld {
             Err(e) if e.code == Code::Forbidden => return Ok(false),
             place => place?,
         };
-        let found = fs::metadata(&real).is_ok();
+        let found = fs::metadata(&real).is_ok() || (self.is_moved && self.exists_through_store(path));
         if !stored {
             self.recording.saw('e', path, || Seen::Exists(found));
         }
