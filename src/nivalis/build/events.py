@@ -1,7 +1,7 @@
 """What happens while things are built, as data: a union of frozen dataclasses, and the one seam that hears them.
 
-Events come from several threads, one at a time.  A listener must not raise and should be quick.  `as_json` is the form of
-`--json-events`: one object a line, whose `event` is the class's name in lower case with dashes.
+Events come from several threads, one at a time (`one_at_a_time` makes sure of it where several parties tell).  A listener must not raise
+and should be quick.  `as_json` is the form of `--json-events`: one object a line, whose `event` is the class's name in lower case with dashes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -27,6 +28,7 @@ __all__ = [
     "PlanMade",
     "Waiting",
     "as_json",
+    "one_at_a_time",
 ]
 
 
@@ -118,3 +120,14 @@ def as_json(event: Event) -> str:
     """One line, without its end."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
     return json.dumps({"event": name, **dataclasses.asdict(event)}, ensure_ascii=True)
+
+
+def one_at_a_time(listen: Listener) -> Listener:
+    """A listener that any number of threads may call."""
+    mutex = threading.Lock()
+
+    def hear(event: Event) -> None:
+        with mutex:
+            listen(event)
+
+    return hear

@@ -195,7 +195,9 @@ class _Planner:
             if not again and self._may_substitute(derivation):
                 outputs.update(output.path for name, output in derivation.outputs.items() if output.path and (names is None or name in names))
         self._store.protect(outputs)
-        self._substituter.available(outputs - self._store.valid_among(outputs))
+        missing = outputs - self._store.valid_among(outputs)
+        if missing:
+            self._substituter.available(missing)
 
     def _visit(self, drv_path: str, outputs: tuple[str, ...] | None, again: bool, by: Goal | None) -> None:
         derivation = self._read(drv_path)

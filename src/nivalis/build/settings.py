@@ -37,7 +37,7 @@ class BuildSettings:
     log_lines: int = 25
     keep_going: bool = False
     keep_failed: bool = False
-    fallback: bool = False
+    fallback: bool = True
     mode: Mode = "normal"
     sandbox: bool = True
     sandbox_paths: tuple[tuple[str, str], ...] = ()

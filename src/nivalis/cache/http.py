@@ -87,6 +87,13 @@ class HttpStore(CacheStore):
         for connection in busy:
             connection.shut()
 
+    def close(self) -> None:
+        with self._mutex:
+            idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection in connections:
+                connection.close()
+
     # ---- one request ----
 
     def _ask(self, name: str, headers: dict[str, str], timeout: float | None) -> _Answer:

@@ -73,6 +73,10 @@ class CacheStore(ABC):
         """End all that goes on; whoever waits for something gets an error."""
         return
 
+    def close(self) -> None:
+        """Give up what is kept open."""
+        return
+
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
         return self.read(name) is not None

@@ -81,6 +81,8 @@ class CacheSubstituter:
         if self._lookups is not None:
             self._lookups.close()
             self._lookups = None
+        for cache in self._caches or ():
+            cache.store.close()
         self._caches = None
 
     def __enter__(self) -> CacheSubstituter:

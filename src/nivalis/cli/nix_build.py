@@ -10,12 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nivalis import _native
 from nivalis.cli.arguments import Flags
 from nivalis.cli.building import BuildOptions, make_links, report_failures
-from nivalis.cli.effects import LazyFetcher
+from nivalis.cli.effects import LazyFetcher, LazySubstituter
 from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import make_arguments, resolve_file
 from nivalis.cli.expressions import ExpressionOptions
@@ -28,6 +28,9 @@ from nivalis.lang.evaluator import Evaluator
 from nivalis.lang.get_derivations import find_derivations
 from nivalis.store.layout import StoreLayout
 from nivalis.store.store import Store
+
+if TYPE_CHECKING:
+    from nivalis.build.goals import Plan
 
 __all__ = ["nix_build", "run_program"]
 
@@ -138,11 +141,14 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
 def _evaluate(options: Options, store: Store, folder: str, environment: dict[str, str], text: bytes, request: Request | None) -> list[str]:
     """What to build: `derivation!output` each."""
     from nivalis.build.builder import StoreBuilder
+    from nivalis.build.events import one_at_a_time
 
     settings = options.settings(environment, folder, store.layout)
     build_settings = options.build_settings(environment)
     renderer = options.renderer(build_settings)
-    builder = StoreBuilder(store, build_settings, listen=renderer.handle)
+    listen = one_at_a_time(renderer.handle)
+    substituter = LazySubstituter(store, environment, options.config, listen)
+    builder = StoreBuilder(store, build_settings, listen=listen, substituter=substituter)
     fetcher = LazyFetcher(store, environment, options.config)
     _native.keep_heap_small()
     evaluator = Evaluator(
@@ -191,6 +197,7 @@ def _evaluate(options: Options, store: Store, folder: str, environment: dict[str
             fold_trace(error, options.library(settings, folder, store.store_dir))
         raise
     finally:
+        substituter.close()
         renderer.close()
 
 
@@ -214,25 +221,20 @@ class _Built(NamedTuple):
 
 def _realise(options: Options, store: Store, wanted: Sequence[str], environment: dict[str, str]) -> tuple[int, _Built | None]:
     """The exit status, and what was built if all of it was."""
+    from nivalis.build.events import one_at_a_time
     from nivalis.build.goals import make_plan, parse_wanted
-    from nivalis.build.progress import describe_plan
     from nivalis.build.realisation import realise
 
     settings = options.build_settings(environment)
     goals = [parse_wanted(word, store) for word in wanted]
-    if options.dry_run:
-        plan = make_plan(store, goals, settings)
-        builds, fetches = list(plan.goals), sorted(plan.fetches)
-        for line in describe_plan(builds, fetches):
-            print(line, file=sys.stderr)
-        if options.json:
-            import json
-
-            print(json.dumps({"builds": builds, "fetches": fetches}, indent=2))
-        return 0, None
     renderer = options.renderer(settings)
+    listen = one_at_a_time(renderer.handle)
     try:
-        result = realise(store, goals, settings, listen=renderer.handle)
+        with LazySubstituter(store, environment, options.config, listen) as substituter:
+            if options.dry_run:
+                _show_plan(make_plan(store, goals, settings, substituter), as_json=options.json)
+                return 0, None
+            result = realise(store, goals, settings, listen=listen, substituter=substituter)
     finally:
         renderer.close()
     report_failures(result)
@@ -252,6 +254,19 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
     else:
         text = "\n".join(paths)
     return 0, _Built(encode(text + "\n") if text else b"", paths, links)
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    from nivalis.build.progress import describe_plan
+
+    builds, fetches = list(plan.goals), sorted(plan.downloads)
+    for line in describe_plan(builds, fetches, plan.download_size, plan.unpacked_size):
+        print(line, file=sys.stderr)
+    if as_json:
+        import json
+
+        sizes = {"downloadSize": plan.download_size, "unpackedSize": plan.unpacked_size}
+        print(json.dumps({"builds": builds, "fetches": fetches, **sizes}, indent=2))
 
 
 def _read_roots(layout: StoreLayout, links: Sequence[Path]) -> dict[str, str]:

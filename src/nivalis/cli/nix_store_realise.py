@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from nivalis.build.events import one_at_a_time
 from nivalis.build.goals import Wanted, make_plan, parse_wanted
 from nivalis.build.progress import PlainRenderer, TerminalRenderer, describe_plan
 from nivalis.build.realisation import realise as realise_paths
 from nivalis.build.settings import BuildSettings
 from nivalis.cli.building import report_failures
+from nivalis.cli.effects import LazySubstituter
 from nivalis.cli.store_options import StoreOptions, store_path_of
-from nivalis.errors import InvalidPathError
+from nivalis.errors import NivalisError
 from nivalis.lang.encoding import encode
 from nivalis.settings.settings import Settings
 from nivalis.store.paths import is_derivation
 from nivalis.store.store import Store
+from nivalis.store.verify import find_modified
 
 __all__ = ["make_repairer", "realise"]
 
@@ -37,17 +40,21 @@ def realise(store: Store, request: _Request) -> int:
     """Realise what the words name; the exit status."""
     settings = _settings(request.options.config, request.flags)
     wanted = [_wanted(store, word) for word in request.words]
-    if "--ignore-unknown" in request.flags:
-        wanted = [one for one in wanted if is_derivation(one.path) or store.is_valid(one.path)]
-    if "--dry-run" in request.flags:
-        plan = make_plan(store, wanted, settings)
-        for line in describe_plan(list(plan.goals), sorted(plan.fetches)):
-            print(line, file=sys.stderr)
-        return 0
     kind = TerminalRenderer if sys.stderr.isatty() else PlainRenderer
     renderer = kind(sys.stderr, names_builds=settings.max_jobs > 1)
+    listen = one_at_a_time(renderer.handle)
     try:
-        result = realise_paths(store, wanted, settings, listen=renderer.handle)
+        with LazySubstituter(store, os.environ, request.options.config, listen) as substituter:
+            if "--ignore-unknown" in request.flags:
+                wanted = _known(store, wanted, substituter)
+            if "--dry-run" in request.flags:
+                plan = make_plan(store, wanted, settings, substituter)
+                for line in describe_plan(list(plan.goals), sorted(plan.downloads), plan.download_size, plan.unpacked_size):
+                    print(line, file=sys.stderr)
+                return 0
+            if "--repair" in request.flags:
+                _repair(store, wanted, settings, substituter)
+            result = realise_paths(store, wanted, settings, listen=listen, substituter=substituter)
     finally:
         renderer.close()
     report_failures(result)
@@ -65,17 +72,40 @@ def realise(store: Store, request: _Request) -> int:
 
 
 def make_repairer(store: Store, options: StoreOptions) -> Callable[[str], object]:
-    """What mends a damaged path: building it again.  What was not built here cannot be mended so."""
-    settings = replace(_settings(options.config, []), mode="repair")
+    """What mends a damaged path: fetching it again, else building it again."""
+    settings = _settings(options.config, [])
 
-    def repair(path: str) -> object:
-        deriver = store.path_info(path).deriver
-        if deriver is None or not store.is_valid(deriver):
-            raise InvalidPathError(f"path cannot be repaired, since it is not known how it was built: `{path}`")
-        realise_paths(store, [deriver], settings).check()
-        return None
+    def repair(path: str) -> None:
+        with LazySubstituter(store, os.environ, options.config, one_at_a_time(PlainRenderer(sys.stderr).handle)) as substituter:
+            _repair_path(store, path, settings, substituter)
 
     return repair
+
+
+def _repair_path(store: Store, path: str, settings: BuildSettings, substituter: LazySubstituter) -> None:
+    try:
+        substituter.repair(path)
+    except NivalisError:
+        deriver = store.path_info(path).deriver
+        if deriver is None or not store.is_valid(deriver):
+            raise
+        realise_paths(store, [deriver], replace(settings, mode="repair"), substituter=substituter).check()
+
+
+def _repair(store: Store, wanted: Sequence[Wanted], settings: BuildSettings, substituter: LazySubstituter) -> None:
+    """Mend those of the paths that are valid and damaged, and what they refer to."""
+    paths = [path for one in wanted if store.is_valid(one.path) for _, path in _outputs(store, one)]
+    closure = store.database.closure(store.valid_among(paths))
+    for finding in find_modified(store, sorted(closure), lambda path: _repair_path(store, path, settings, substituter)):
+        print(finding.message, file=sys.stderr)
+
+
+def _known(store: Store, wanted: Sequence[Wanted], substituter: LazySubstituter) -> list[Wanted]:
+    """Those that are valid or can be had."""
+    valid = store.valid_among(one.path for one in wanted)
+    others = {one.path for one in wanted} - valid
+    valid |= substituter.available(others) if others else set()
+    return [one for one in wanted if one.path in valid or is_derivation(one.path)]
 
 
 def _settings(config: Settings, flags: Sequence[str]) -> BuildSettings:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-__all__ = ["EXTRA", "OPTIONS", "Kind", "Option", "find_option"]
+__all__ = ["EXTRA", "OPTIONS", "SECTIONS", "Kind", "Option", "all_names", "find_option"]
 
 # What a value is: `words` keep their order, a `set` has none, a `map` is `name=value` words.
 Kind = Literal["switch", "number", "text", "path", "words", "set", "map"]
@@ -112,7 +112,7 @@ _BUILDS = (
     Option("enforce-determinism", "switch", "true", "Fail where repeated builds differ.", "CppNix has it no more; `--check` builds again"),
     Option("external-builders", "text", "[]", "Programs that build for other platforms.", _REMOTE),
     Option("extra-platforms", "set", "<i686-linux on x86_64-linux>", "Further platforms that this machine builds for."),
-    Option("fallback", "switch", "false", "Build what could not be fetched.", aliases=("build-fallback",)),
+    Option("fallback", "switch", "true", "Build what could not be fetched (CppNix: only when asked to).", aliases=("build-fallback",)),
     Option(
         "filter-syscalls",
         "switch",
@@ -211,7 +211,7 @@ _STORE = (
     Option("warn-large-path-threshold", "number", "0", "Warn about added paths larger than this.", "adding shows no sizes"),
 )
 _CACHES = (
-    Option("connect-timeout", "number", "15", "How many seconds connecting may take; 0 is any number."),
+    Option("connect-timeout", "number", "15", "How many seconds connecting may take; unless it is set, 3 for binary caches."),
     Option("filetransfer-retry-attempts", "number", "5", "How often something is tried to be fetched.", aliases=("download-attempts",)),
     Option("filetransfer-retry-delay", "number", "100", "The first pause before another attempt, in milliseconds.", _RETRIES),
     Option("filetransfer-retry-delay-rate-limited", "number", "5000", "That pause where a server asks for patience.", _RETRIES),
@@ -234,7 +234,12 @@ _CACHES = (
     Option("require-sigs", "switch", "true", "Take from a cache only what a trusted key signed."),
     Option("secret-key-files", "words", "", "Files with the keys that sign what is built here."),
     Option("ssl-cert-file", "path", "<NIX_SSL_CERT_FILE or SSL_CERT_FILE>", "The certificates of authorities that servers are trusted by."),
-    Option("stalled-download-timeout", "number", "300", "How many seconds a server may send nothing."),
+    Option(
+        "stalled-download-timeout",
+        "number",
+        "300",
+        "How many seconds a server may send nothing; unless it is set, 10 for binary caches and 30 elsewhere.",
+    ),
     Option("substitute", "switch", "true", "Fetch from caches what they have, rather than build it.", aliases=("build-use-substitutes",)),
     Option("substituters", "words", "https://cache.nixos.org/", "The binary caches to fetch from.", aliases=("binary-caches",)),
     Option(
