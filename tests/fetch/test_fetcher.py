@@ -118,7 +118,7 @@ def test_archives(server: Any, store: Store, fetcher: StoreFetcher, tmp_path: Pa
     place = Path(store.real_path(path))
     assert sorted(str(file.relative_to(place)) for file in place.rglob("*")) == ["a", "a/b", "link", "run"]
     assert (place / "run").stat().st_mode & 0o7777 == 0o555
-    assert fetcher.search_entry(f"file://{_write(tmp_path, server.files['/x.gz'])}") == str(place)
+    assert fetcher.search_entry(f"file://{_write(tmp_path, server.files['/x.gz'])}") == path
 
 
 def _write(folder: Path, data: bytes) -> Path:

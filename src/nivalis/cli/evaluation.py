@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from nivalis.cli.arguments import Flags, UsageError
 from nivalis.cli.common_options import CommonOptions
@@ -125,9 +126,11 @@ def make_arguments(evaluator: Evaluator, options: EvalOptions, folder: str) -> A
 
 
 def resolve_file(evaluator: Evaluator, argument: str, folder: str) -> str:
-    """The file that an argument names: a path from `folder`, or `<name>`.  Raises EvalError, UsageError."""
+    """The file that an argument names: a path from `folder`, `<name>`, or an archive's address.  Raises EvalError, UsageError."""
     if is_address(argument):
-        raise UsageError(f"an address cannot be fetched yet: `{argument}`", hint="name a file or folder")
+        # By the language's own function, so that the cache of evaluations knows of it.
+        fetch: Any = evaluator.builtins["fetchTarball"]
+        return str(fetch(argument))
     if argument.startswith("flake:"):
         raise UsageError(f"flakes are not supported: `{argument}`", hint="name the file or folder that holds the expression")
     if len(argument) > 2 and argument[0] == "<" and argument[-1] == ">":

@@ -64,6 +64,7 @@ class StoreFetcher:
         self._clock = clock
         self._on_start = on_start
         self._on_warn = on_warn
+        self._entries: dict[str, str | None] = {}
 
     def fetch(self, kind: str, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
         """What `builtins.<kind>` asks for: its store path and further attributes.  Raises FetchError and the store's errors."""
@@ -79,8 +80,14 @@ class StoreFetcher:
         raise FetchError(f"cannot be fetched by `builtins.{kind}`: `{address}`", hint="use `fetchTarball`, `fetchGit` or `fetchurl`")
 
     def search_entry(self, address: str) -> str | None:
-        """The folder behind an address in a search path."""
-        return self._store.real_path(self._fetch_archive(_expanded(address), "source", None))
+        """The store path of what is behind an address in a search path; None, after a warning, if it cannot be had."""
+        if address not in self._entries:
+            try:
+                self._entries[address] = self._fetch_archive(_expanded(address), "source", None)
+            except FetchError as error:
+                self._on_warn(f"entry of the search path cannot be fetched, and is passed over: `{address}` ({error.message})")
+                self._entries[address] = None
+        return self._entries[address]
 
     def _fetch_file(self, address: str, name: str, wanted: Hash | None) -> str:
         return self._fetch(address, name, "flat", wanted, lambda file, folder: file)
