@@ -33,14 +33,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def program(environment: dict[str, str], tmp_path: Path) -> Program:
-    def run(name: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(name: str, *words: str, input: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         codes = {
             "nix-instantiate": "from nivalis.cli.start import nix_instantiate as main",
             "nix-build": "from nivalis.cli.start import nix_build as main",
             "nivalis": "from nivalis.cli import main",
         }
         command = [sys.executable, "-c", f"{codes[name]}; main()", *words]
-        return subprocess.run(command, env={**environment, **variables}, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return subprocess.run(command, env={**environment, **variables}, cwd=tmp_path, input=input, capture_output=True, text=True, check=False)
 
     return run
 
@@ -69,6 +69,7 @@ def test_search_path(program: Program, server: Server, tmp_path: Path) -> None:
     ):
         assert (answer.stdout, answer.stderr) == ('[ "one" "two" ]\n', "")
     assert program("nivalis", "eval", "-E", "import <other.nix>", "-I", address).stdout == '"two"\n'
+    assert program("nivalis", "repl", "-I", address, input="import <other.nix>\n").stdout == '"two"\n'
     assert program("nix-instantiate", "--find-file", "n/other.nix", "-I", f"n={address}").stdout.endswith("-source/other.nix\n")
     assert server.asked == [("/x.tar.gz", 200)], "what has been fetched is good for an hour"
 

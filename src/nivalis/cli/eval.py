@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from nivalis.cli.effects import LazyFetcher
 from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
 from nivalis.cli.failures import fold_trace, run
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message
@@ -73,7 +74,8 @@ def _evaluate(options: EvalOptions, file: str | None, expr: str | None, attribut
     environment, folder = dict(os.environ), os.getcwd()
     layout = options.layout(environment)
     settings = options.settings(environment, folder, layout)
-    evaluator = Evaluator(layout, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning)
+    fetcher = LazyFetcher(layout, environment, options.config)
+    evaluator = Evaluator(layout, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, fetcher=fetcher)
     try:
         if expr is not None:
             root = evaluator.eval(os.fsencode(expr), base_dir=folder)
@@ -88,6 +90,8 @@ def _evaluate(options: EvalOptions, file: str | None, expr: str | None, attribut
         if not options.show_trace:
             fold_trace(error, options.library(settings, folder, layout.store_dir))
         raise
+    finally:
+        fetcher.close()
     return 0
 
 

@@ -21,6 +21,7 @@ import click
 
 import nivalis
 from nivalis.cli.arguments import UsageError
+from nivalis.cli.effects import LazyFetcher
 from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
 from nivalis.cli.failures import LibraryPlace, fold_trace, report, run
 from nivalis.cli.talk import show_evaluation_warning, show_trace_message
@@ -86,11 +87,13 @@ def _run_session(options: EvalOptions, files: list[str], expressions: list[str])
     library = options.library(settings, folder, layout.store_dir)
     talk = _Talk()
     store = _StoreOnDemand(layout)
+    fetcher = LazyFetcher(layout, environment, options.config)
     evaluator = Evaluator(
         layout if options.read_only else cast("Store", store),
         settings,
         on_trace=talk.when_heard(show_trace_message),
         on_warn=talk.when_heard(show_evaluation_warning),
+        fetcher=fetcher,
     )
 
     def report_error(error: NivalisError) -> None:
@@ -120,6 +123,7 @@ def _run_session(options: EvalOptions, files: list[str], expressions: list[str])
             _converse(session, read_line, report_error, is_terminal)
     finally:
         evaluator.close()
+        fetcher.close()
         store.close()
     return 0
 
