@@ -12,6 +12,7 @@ from typing import get_args
 
 from nivalis import _native
 from nivalis.build.events import Event, as_json
+from nivalis.settings.table import OPTIONS, SECTIONS
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 
@@ -78,7 +79,55 @@ def make_build_events() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"builtins.md": make_builtins, "build-events.md": make_build_events, "error-codes.md": make_error_codes}
+_SETTINGS = """\
+# Settings
+
+Options have the names, kinds and defaults of CppNix, and are read from where it reads them:
+
+1. `/etc/nix/nix.conf` (NIX_CONF_DIR names another folder),
+2. the user's files: those of NIX_USER_CONF_FILES, or `nix/nix.conf` below XDG_CONFIG_HOME (`~/.config`) and each of XDG_CONFIG_DIRS
+   (`/etc/xdg`); of these, the first wins,
+3. the text of NIX_CONFIG,
+4. the command line: `--option NAME VALUE`, `--NAME VALUE`, and `--NAME` or `--no-NAME` of a switch.
+
+What is said later wins. `extra-NAME` adds to a list (words, a set, a map). A line is `NAME = VALUE`, `include FILE`, or `!include FILE`, which
+may be missing; `#` begins a comment. A switch is `true` or `false`; a number may have one of the units K, M, G, T. An option that is not known is
+warned about, and changes nothing.
+
+`nivalis config` shows what is set, and where: `nivalis config --set`, `nivalis config max-jobs`, `nivalis config --json`.
+"""
+
+
+def make_settings() -> str:
+    """The page of all options."""
+    lines = [_SETTINGS]
+    for title, options in SECTIONS:
+        lines += [f"## {title}", "", "| option | kind | default | |", "|---|---|---|---|"]
+        for option in sorted(options):
+            if not option.ignored:
+                names = ", ".join(f"`{name}`" for name in (option.name, *option.aliases))
+                default = option.default.strip("<>") if option.is_machines else f"`{option.default}`" if option.default else ""
+                lines.append(f"| {names} | {option.kind} | {default} | {option.text} |")
+        lines.append("")
+    lines += [
+        "## Accepted, without effect",
+        "",
+        "They are CppNix's, and mean nothing here; a configuration may have them.",
+        "",
+        "| option | why |",
+        "|---|---|",
+        *(f"| `{option.name}` | {option.ignored} |" for _, option in sorted(OPTIONS.items()) if option.ignored),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+PAGES = {
+    "builtins.md": make_builtins,
+    "build-events.md": make_build_events,
+    "error-codes.md": make_error_codes,
+    "settings.md": make_settings,
+}
 
 
 def main() -> None:

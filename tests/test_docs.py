@@ -18,7 +18,7 @@ def _load_generator() -> object:
     return module
 
 
-@pytest.mark.parametrize("name", ["builtins.md", "build-events.md", "error-codes.md"])
+@pytest.mark.parametrize("name", ["builtins.md", "build-events.md", "error-codes.md", "settings.md"])
 def test_page_is_current(name: str) -> None:
     generator = _load_generator()
     page = (GENERATOR.parent / "reference" / name).read_text(encoding="utf-8")

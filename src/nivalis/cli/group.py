@@ -23,6 +23,7 @@ class LazyCommand(NamedTuple):
 COMMANDS: Mapping[str, LazyCommand] = {
     "build": LazyCommand("nivalis.cli.build", "Build what an expression gives, and link to the result."),
     "channel": LazyCommand("nivalis.cli.channel", "Subscribe to collections of packages, and update them."),
+    "config": LazyCommand("nivalis.cli.config", "Show the options, their values and where these come from."),
     "diff": LazyCommand("nivalis.cli.diff", "Show what differs between two closures."),
     "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),
     "log": LazyCommand("nivalis.cli.log", "Show what the builder of a derivation said."),

@@ -52,7 +52,8 @@ _DARWIN = "it concerns macOS"
 _DEBUGGER = "`nivalis repl` has no debugger"
 _PROFILER = "there is no profiler of evaluations"
 _LINT = "literals are not judged"
-_NIX_SHELL = "it concerns `nix develop`"
+_DEVELOP = "it concerns `nix develop`"
+_NIX_SHELL = "there is no `nix-shell` yet"
 _UIDS = "a build's user comes from `build-users-group`, or is the user's own in a user namespace"
 _SPACE = "nothing is collected during builds; `nix-collect-garbage` collects"
 _RETRIES = "pauses between attempts double from half a second on to ten"
@@ -207,7 +208,9 @@ _STORE = (
     ),
     Option("use-case-hack", "switch", "false", "Rename files whose names differ in case only.", _DARWIN),
     Option("use-sqlite-wal", "switch", "true", "Let the database use a write-ahead log.", "it always does"),
-    Option("use-xdg-base-directories", "switch", "false", "Have a user's profile links and channels below XDG_STATE_HOME.", "both places are known"),
+    Option(
+        "use-xdg-base-directories", "switch", "false", "Have a user's profile link and channels below XDG_STATE_HOME.", "they are in the home folder"
+    ),
     Option("warn-large-path-threshold", "number", "0", "Warn about added paths larger than this.", "adding shows no sizes"),
 )
 _CACHES = (
@@ -226,7 +229,14 @@ _CACHES = (
     ),
     Option("http2", "switch", "true", "Speak HTTP/2 with servers that do.", "HTTP/1.1 is spoken, over several connections"),
     Option("http3", "switch", "false", "Speak HTTP/3 with servers that do.", "HTTP/1.1 is spoken, over several connections"),
-    Option("max-substitution-jobs", "number", "16", "How many paths are fetched at once.", aliases=("substitution-max-jobs",)),
+    Option(
+        "max-substitution-jobs",
+        "number",
+        "16",
+        "How many paths are fetched at once.",
+        "as many as `http-connections` lets through",
+        aliases=("substitution-max-jobs",),
+    ),
     Option("narinfo-cache-meta-ttl", "number", "604800", "For how many seconds it is known what kind of cache a cache is."),
     Option("narinfo-cache-negative-ttl", "number", "3600", "For how many seconds it is known that a cache does not have a path."),
     Option("narinfo-cache-positive-ttl", "number", "2592000", "For how many seconds it is known that a cache has a path."),
@@ -250,7 +260,7 @@ _CACHES = (
         aliases=("binary-cache-public-keys",),
     ),
     Option("trusted-substituters", "set", "", "Caches that users of a daemon may name.", _DAEMON, aliases=("trusted-binary-caches",)),
-    Option("user-agent-suffix", "text", "", "What is added to the name that servers are told."),
+    Option("user-agent-suffix", "text", "", "What is added to the name that servers are told.", "they are told `nivalis`"),
     Option(
         "download-buffer-size",
         "number",
@@ -276,12 +286,14 @@ _FETCHING = (
 )
 _COMMANDS = (
     Option("allowed-users", "words", "*", "Who may use the daemon.", _DAEMON),
-    Option("bash-prompt", "text", "", "The prompt of a development shell.", _NIX_SHELL),
-    Option("bash-prompt-prefix", "text", "", "What stands before that prompt.", _NIX_SHELL),
-    Option("bash-prompt-suffix", "text", "", "What stands behind that prompt.", _NIX_SHELL),
+    Option("bash-prompt", "text", "", "The prompt of a development shell.", _DEVELOP),
+    Option("bash-prompt-prefix", "text", "", "What stands before that prompt.", _DEVELOP),
+    Option("bash-prompt-suffix", "text", "", "What stands behind that prompt.", _DEVELOP),
     Option("json-log-path", "path", "", "Where a copy of the log goes as JSON.", "`--json-events` writes events as JSON"),
-    Option("nix-shell-always-looks-for-shell-nix", "switch", "true", "Let `nix-shell` look for a shell.nix in folders that it is given."),
-    Option("nix-shell-shebang-arguments-relative-to-script", "switch", "true", "Let paths in a `#! nix-shell` line start from the script."),
+    Option("nix-shell-always-looks-for-shell-nix", "switch", "true", "Let `nix-shell` look for a shell.nix in folders that it is given.", _NIX_SHELL),
+    Option(
+        "nix-shell-shebang-arguments-relative-to-script", "switch", "true", "Let paths in a `#! nix-shell` line start from the script.", _NIX_SHELL
+    ),
     Option("trusted-users", "words", "root", "Who may tell the daemon what to trust.", _DAEMON),
     Option("upgrade-nix-store-path-url", "text", "", "Where `nix upgrade-nix` looks for versions of Nix.", "nivalis is not upgraded by itself"),
 )
