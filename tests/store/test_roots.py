@@ -16,7 +16,7 @@ from nivalis.store import Store, StoreLayout
 from nivalis.store.gc import collect
 from nivalis.store.live_roots import find_permanent_roots
 from nivalis.store.queries import KeepPolicy
-from nivalis.store.roots import companions_dir, linked_path
+from nivalis.store.roots import companions_dir, is_companion, linked_path
 from oracle import Oracle, cppnix28, cppnix226
 
 
@@ -237,3 +237,30 @@ def test_a_link_is_a_root_wherever_making_it_is_broken_off(root: Path, tmp_path:
     assert _valid(layout, path) == [True]
     _collect(layout)
     assert _valid(layout, path) == [True]
+
+
+def test_links_are_made_beside_collectors(root: Path, tmp_path: Path) -> None:
+    """A collector that looks for what is stale never takes what is being made for it."""
+    layout = StoreLayout.under(root)
+    link = tmp_path / "result"
+    is_done = threading.Event()
+
+    def look() -> None:
+        while not is_done.is_set():
+            find_permanent_roots(layout)
+
+    with Store.open(layout) as store:
+        paths = [store.add_text(f"n{number}", b"") for number in range(2)]
+        collector = threading.Thread(target=look)
+        collector.start()
+        try:
+            for _ in range(50):
+                for path in paths:
+                    store.add_root(link, path)
+                    assert find_permanent_roots(layout, read_only=True) == {path: {str(link)}}
+                    (companion,) = [place for place in companions_dir(layout).iterdir() if is_companion(place.name)]
+                    assert os.readlink(companion) == path
+                link.unlink()
+        finally:
+            is_done.set()
+            collector.join()

@@ -63,31 +63,27 @@ def make_root(layout: StoreLayout, link: str | os.PathLike[str], target: str, *,
         raise RootError(f"something else is in the way of the link: `{place}`", hint="remove it, or choose another name with `--add-root` or `-o`")
     if not indirect and not (place.is_relative_to(layout.roots_dir) or place.is_relative_to(layout.profiles_dir)):
         raise RootError(f"a direct garbage-collector root must lie below `{layout.roots_dir}`: `{place}`", hint="use `--indirect`")
+    registered = layout.roots_dir / "auto" / auto_name(place)
     if not layout.is_moved:
-        _link(layout, place, target, indirect=indirect)
+        replace_symlink(place, target)
+        if indirect:
+            # Not before the link: a collector would take it for stale.
+            replace_symlink(registered, str(place))
         return place
     folder = companions_dir(layout)
     folder.mkdir(parents=True, exist_ok=True)
-    name = auto_name(place)
+    name = registered.name
     companion = f"{name}-{hash_part(target)}"
     with _locked(folder):
         replace_symlink(folder / name, _text_of_link(layout, folder / name, str(place)))
         replace_symlink(folder / companion, target)
-        _link(layout, place, _text_of_link(layout, place, layout.real_path(target)), indirect=indirect)
+        replace_symlink(place, _text_of_link(layout, place, layout.real_path(target)))
+        if indirect:
+            replace_symlink(registered, str(place))
         for other in os.listdir(folder):
             if other.startswith(f"{name}-") and other != companion:
                 _unlink(folder / other)
     return place
-
-
-def _link(layout: StoreLayout, place: Path, target: str, *, indirect: bool) -> None:
-    """Make the link, and what registers it: before it, and again if a collector has found that stale meanwhile."""
-    registered = layout.roots_dir / "auto" / auto_name(place)
-    if indirect:
-        replace_symlink(registered, str(place))
-    replace_symlink(place, target)
-    if indirect and not registered.is_symlink():
-        replace_symlink(registered, str(place))
 
 
 def _text_of_link(layout: StoreLayout, link: Path, target: str) -> str:
