@@ -113,6 +113,7 @@ _CLASSES: tuple[tuple[str, str], ...] = (
     ("duplicate-attribute", r"duplicate formal function argument '[^ ]*'"),
     ("missing-argument", r"called without required argument '[^ ]*'"),
     ("unexpected-argument", r"called with unexpected argument '[^ ]*'"),
+    ("invalid-derivation", r"required attribute '[^']*' missing"),
     ("missing-attribute", r"attribute '.*' missing"),
     ("not-a-function", r"attempt to call something which is not a function but (an? )?[a-zA-Z -]*[a-zA-Z]"),
     ("infinite-recursion", r"infinite recursion encountered"),

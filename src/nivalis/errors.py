@@ -231,10 +231,13 @@ class EvalError(NivalisError):
 
     def _place_lines(self) -> list[str]:
         lines = [] if self.position is None else _show_position(self.position)
+        above = self.position
         for frame in self.trace:
             lines.append(f"  … {frame.text}")
-            if frame.position is not None:
+            # A place is shown once for all that happens there.
+            if frame.position is not None and frame.position != above:
                 lines += _show_position(frame.position)
+            above = frame.position
         if self.omitted:
             lines.append(f"  … {self.omitted} more left out")
         return lines

@@ -106,6 +106,61 @@ def test_what_is_said(program: Program, folder: Path) -> None:
     assert "> before" in quiet.stderr and "nivalis log" in quiet.stderr
 
 
+# Only an answer that needs nothing loaded ends this way.
+_SAYS_AT_ONCE = """
+import os, sys
+from nivalis.cli import start
+def leave(status, leave=os._exit):
+    print("at once", file=sys.stderr, flush=True)
+    leave(status)
+os._exit = leave
+start.nix_build()
+"""
+
+
+def test_answers_at_once(folder: Path) -> None:
+    env = {**os.environ, "NIX_REMOTE": f"local?root={folder}/root", "HOME": str(folder / "home"), "NIX_PATH": "", "TMPDIR": str(folder)}
+
+    def build(*words: str, text: str = "") -> tuple[str, bool]:
+        answer = subprocess.run(
+            [sys.executable, "-c", _SAYS_AT_ONCE, *words], cwd=folder, env=env, input=text, capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout, answer.stderr.endswith("at once\n")
+
+    words = ["-A", "many", "-A", "one"]
+    outputs, at_once = build(*words)
+    assert not at_once
+    assert build(*words) == (outputs, True)
+    # A link that is gone is made again, ...
+    (folder / "result-2").unlink()
+    assert build(*words) == (outputs, False) and (folder / "result-2").is_symlink()
+    assert build(*words) == (outputs, True)
+    # ... one that leads elsewhere is put right, ...
+    (folder / "result").unlink()
+    (folder / "result").symlink_to(os.readlink(folder / "result-2"))
+    assert build(*words) == (outputs, False)
+    assert build(*words) == (outputs, True)
+    # ... so is what registers it, ...
+    for root in (folder / "root/nix/var/nix/gcroots/auto").iterdir():
+        root.unlink()
+    assert build(*words) == (outputs, False)
+    assert build(*words) == (outputs, True)
+    # ... and what was collected is built again.
+    for link in ("result", "result-2"):
+        (folder / link).unlink()
+    collect = [sys.executable, "-c", "from nivalis.cli.nix_store import main; main()", "--gc"]
+    subprocess.run(collect, env=env, check=True, capture_output=True)
+    assert build(*words) == (outputs, False)
+    # What else decides is part of the question.
+    assert build(*words, "--check")[1] is False and build(*words, "--check")[1] is False
+    one = outputs.splitlines()[1] + "\n"
+    assert [build("-", text=f"(import {folder} {{ }}).one") for _ in range(2)] == [(one, False)] * 2
+    other = (folder / "default.nix").read_text().replace("building one", "building another")
+    (folder / "default.nix").write_text(other)
+    assert build("-A", "one")[0] != one
+
+
 def test_events(program: Program) -> None:
     answer = program("nix_build", "-A", "many", "--json-events", "--no-out-link")
     events = [json.loads(line) for line in answer.stderr.splitlines()]

@@ -21,7 +21,7 @@ DERIVATION = 'name = "n"; system = "s"; builder = "b";'
 _EXAMPLES: dict[str, tuple[str, tuple[int, int] | None]] = {
     "syntax-error": ("{\n  a = ;\n}", (2, 7)),
     "undefined-variable": ("let\n  a = 1;\nin a + b", (3, 8)),
-    "missing-attribute": ("let s = { a = 1; };\nin s.b", (2, 4)),
+    "missing-attribute": ("let s = { a = 1; };\nin s.b", (2, 6)),
     "missing-argument": ("let f = { a }: a;\nin f { }", (2, 4)),
     "unexpected-argument": ("let f = { a }: a;\nin f { a = 1; b = 2; }", (2, 4)),
     "duplicate-attribute": ("{\n  a = 1;\n  a = 2;\n}", (3, 3)),
@@ -42,7 +42,7 @@ _EXAMPLES: dict[str, tuple[str, tuple[int, int] | None]] = {
     "invalid-json": ('builtins.fromJSON "{"', (1, 1)),
     "invalid-toml": ('builtins.fromTOML "a"', (1, 1)),
     "invalid-store-path": ('builtins.storePath "/etc/passwd"', (1, 1)),
-    "invalid-derivation": (f"derivationStrict {{ {DERIVATION} outputs = [ ]; }}", (1, 1)),
+    "invalid-derivation": (f"derivationStrict {{ {DERIVATION} outputs = [ ]; }}", (1, 61)),
     "hash-mismatch": ('"${builtins.path { path = ./file; sha256 = "0000000000000000000000000000000000000000000000000000"; }}"', (1, 4)),
     "file-not-found": ("builtins.readFile ./none", (1, 1)),
     "io-error": ("builtins.readFile ./.", (1, 1)),
@@ -110,9 +110,9 @@ def test_places_in_files(tmp_path: Path, evaluator: Evaluator) -> None:
     with pytest.raises(EvalError) as caught:
         evaluator.eval_file(tmp_path / "b.nix").force(deep=True)
     error = caught.value
-    assert (error.code, str(error.position)) == ("missing-attribute", f"{tmp_path}/a.nix:2:2")
+    assert (error.code, str(error.position)) == ("missing-attribute", f"{tmp_path}/a.nix:2:6")
     # The tab stays a tab, so that the caret is under its place.
-    assert "    2 | \tx.y.z\n      | \t^" in str(error)
+    assert "    2 | \tx.y.z\n      | \t    ^" in str(error)
     frames = [(frame.text, str(frame.position)) for frame in error.trace]
     assert ("while calling an anonymous function", f"{tmp_path}/b.nix:3:9") in frames
     assert ("while evaluating the attribute 'bad'", f"{tmp_path}/b.nix:3:3") in frames

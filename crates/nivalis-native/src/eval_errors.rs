@@ -1,9 +1,9 @@
-//! Errors of the language as Python's `EvalError`, with file, line, column and the source line.
+//! Errors of the language as Python's `EvalError`, with file, line, column and the source line; those that are bugs as `InternalError`.
 
 use crate::lang::{decode, Located};
 use nix_lang::error::Code;
 use nix_lang::eval::Evaluator as Kernel;
-use nix_lang::source::{Origin, Pos};
+use nix_lang::source::{Origin, Pos, PRELUDE};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -32,6 +32,7 @@ impl At {
                 std::fs::read(std::path::Path::new(std::ffi::OsStr::new(&*String::from_utf8_lossy(file)))).ok().and_then(|text| line(&text))
             }
             Origin::Stdin(text) | Origin::String(text) => line(text),
+            Origin::Prelude => None,
         };
         Some(At { file: origin_name(&place.origin), line: place.line, column: place.column, source })
     }
@@ -48,6 +49,7 @@ pub(crate) fn origin_name(origin: &Origin) -> Vec<u8> {
         Origin::File(file) => file.to_vec(),
         Origin::Stdin(_) => "«stdin»".into(),
         Origin::String(_) => "«string»".into(),
+        Origin::Prelude => PRELUDE.into(),
     }
 }
 
@@ -69,14 +71,19 @@ fn build(py: Python<'_>, located: &Located) -> PyResult<PyErr> {
     for (step, at) in located.error.trace.iter().zip(&located.trace) {
         trace.append(frame.call1((&step.text, position(at)?))?)?;
     }
+    let place = position(&located.place)?;
+    if located.error.code == Code::Internal {
+        let keywords = PyDict::new(py);
+        keywords.set_item("where", place.map(|place| place.str()).transpose()?)?;
+        return Ok(PyErr::from_value(errors.getattr("InternalError")?.call((&located.error.message,), Some(&keywords))?));
+    }
     let keywords = PyDict::new(py);
     keywords.set_item("code", located.error.code.as_str())?;
-    keywords.set_item("position", position(&located.place)?)?;
+    keywords.set_item("position", place)?;
     keywords.set_item("trace", trace)?;
     keywords.set_item("omitted", located.error.omitted)?;
     keywords.set_item("hint", &located.error.hint)?;
-    let class = "EvalError";
-    let made = errors.getattr(class)?.call((&located.error.message,), Some(&keywords))?;
+    let made = errors.getattr("EvalError")?.call((&located.error.message,), Some(&keywords))?;
     Ok(PyErr::from_value(made))
 }
 

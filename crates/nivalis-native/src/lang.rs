@@ -4,7 +4,8 @@
 //! looks after signals, so that Ctrl-C ends an evaluation at once. A `Value` is a word that points into its evaluator's
 //! memory; it keeps the evaluator alive, and after `close` every use of it is an error.
 
-use crate::eval_errors::eval_error;
+use crate::errors::raise;
+use crate::eval_errors::{eval_error, plain_eval_error};
 use crate::recording::Recording;
 use crate::world::{FileWorld, HostSettings};
 use nix_lang::error::{Code, Error};
@@ -67,6 +68,13 @@ pub struct Evaluator {
     pins: AtomicUsize,
 }
 
+/// Why there was no evaluation, or no end of it.
+enum Failure {
+    Misuse(&'static str),
+    NoThread,
+    Panic(String),
+}
+
 impl Evaluator {
     /// Runs work on the kernel, on a thread with a deep stack.
     fn run<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Kernel) -> R<T> + Send) -> PyResult<T> {
@@ -80,9 +88,9 @@ impl Evaluator {
         let mut interrupted = None;
         let outcome = py.detach(|| {
             let Ok(mut guard) = self.kernel.try_lock() else {
-                return Err("the evaluator is busy: it cannot be used from inside a call that it makes");
+                return Err(Failure::Misuse("the evaluator is busy: it cannot be used from inside a call that it makes"));
             };
-            let Some(kernel) = guard.as_mut() else { return Err("the evaluator is closed") };
+            let Some(kernel) = guard.as_mut() else { return Err(Failure::Misuse("the evaluator is closed")) };
             self.interrupt.store(false, Ordering::Relaxed);
             if let Ok(mut raised) = self.raised.lock() {
                 // What was raised before and handled (by `tryEval`) is no cause of what comes.
@@ -109,11 +117,12 @@ impl Evaluator {
                 Some(thread.join())
             });
             match joined {
-                None => Err("no thread with a stack for the evaluation could be started: the address space is too small"),
-                Some(Err(_)) => {
+                None => Err(Failure::NoThread),
+                Some(Err(panic)) => {
                     // Its state cannot be trusted any more; its memory stays, as another call may be reading values.
                     std::mem::forget(guard.take());
-                    Err("the kernel panicked; this is a bug of nivalis")
+                    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+                    Err(Failure::Panic(text.unwrap_or("no message").to_string()))
                 }
                 Some(Ok(result)) => Ok(result),
             }
@@ -122,7 +131,12 @@ impl Evaluator {
             return Err(e);
         }
         match outcome {
-            Err(message) => Err(PyRuntimeError::new_err(message)),
+            Err(Failure::Misuse(message)) => Err(PyRuntimeError::new_err(message)),
+            Err(Failure::NoThread) => {
+                let message = "no thread with a stack for the evaluation could be started: the address space is too small";
+                Err(plain_eval_error(py, Code::OutOfMemory, message))
+            }
+            Err(Failure::Panic(text)) => Err(raise("InternalError", format!("the kernel panicked: {text}"))),
             Ok(Ok(v)) => Ok(v),
             Ok(Err(located)) => {
                 let cause = self.raised.lock().ok().and_then(|mut r| r.take());
@@ -620,9 +634,10 @@ impl Value {
         Ok(PyBytes::new(py, &text))
     }
 
-    /// The value as JSON, evaluated throughout; paths are copied to the store.
-    fn to_json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let text = self.run(py, |k, v| k.to_json(v))?;
+    /// The value as JSON; paths are copied to the store. Unless strict, what is inside is not evaluated, and what was not is an error.
+    #[pyo3(signature = (*, strict = true))]
+    fn to_json<'py>(&self, py: Python<'py>, strict: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let text = self.run(py, |k, v| k.to_json(v, strict))?;
         Ok(PyBytes::new(py, &text))
     }
 

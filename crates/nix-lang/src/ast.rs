@@ -93,7 +93,7 @@ pub struct HasAttr<'a> {
 
 #[derive(Debug)]
 pub enum AttrName<'a> {
-    Static(Sym),
+    Static(Sym, Pos),
     Dynamic(Pos, Expr<'a>),
 }
 

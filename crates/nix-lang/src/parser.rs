@@ -424,9 +424,9 @@ impl<'a, 'p> Parser<'a, 'p> {
                 self.depth -= 1;
                 return Ok(Expr::SelectPath(self.arena.alloc(SelectPath { pos, set: expr, path, default })));
             }
-            if self.path[base..].iter().all(|name| matches!(name, AttrName::Static(_))) {
+            if self.path[base..].iter().all(|name| matches!(name, AttrName::Static(..))) {
                 for name in self.path.drain(base..) {
-                    if let AttrName::Static(sym) = name {
+                    if let AttrName::Static(sym, pos) = name {
                         expr = Expr::Select(self.arena.alloc(Select { pos, sym, set: expr, cache: Cell::new((std::ptr::null(), 0)) }));
                     }
                 }

@@ -179,7 +179,7 @@ impl<'e, 'a> Printer<'e, 'a> {
                 put!(self, ".");
             }
             match name {
-                AttrName::Static(sym) => put!(self, *sym),
+                AttrName::Static(sym, _) => put!(self, *sym),
                 AttrName::Dynamic(_, e) => put!(self, "\"${", e, "}\""),
             }
         }

@@ -18,7 +18,12 @@ pub enum Origin {
     File(Box<[u8]>),
     Stdin(Box<[u8]>),
     String(Box<[u8]>),
+    /// The definition of `derivation`, which nobody wrote who reads of it in an error.
+    Prelude,
 }
+
+/// What the prelude is called, as in CppNix's messages.
+pub const PRELUDE: &str = "<nix/derivation-internal.nix>";
 
 struct Source {
     base: u32,
@@ -54,17 +59,20 @@ impl SourceMap {
         Some(Pos(base))
     }
 
+    fn source(&self, pos: Pos) -> Option<&Source> {
+        let at = self.sources.partition_point(|s| s.base <= pos.0).checked_sub(1)?;
+        Some(&self.sources[at]).filter(|source| pos.0 - source.base <= source.len)
+    }
+
+    /// Whether a position is in the prelude.
+    pub fn is_prelude(&self, pos: Pos) -> bool {
+        self.source(pos).is_some_and(|source| source.origin == Origin::Prelude)
+    }
+
     /// File, line and column of a position.
     pub fn place(&self, pos: Pos) -> Option<Place> {
-        if pos == Pos::NONE {
-            return None;
-        }
-        let at = self.sources.partition_point(|s| s.base <= pos.0).checked_sub(1)?;
-        let source = &self.sources[at];
+        let source = self.source(pos)?;
         let offset = pos.0 - source.base;
-        if offset > source.len {
-            return None;
-        }
         let line = source.line_starts.partition_point(|&s| s <= offset) as u32;
         let column = offset - source.line_starts[line as usize - 1] + 1;
         Some(Place { origin: source.origin.clone(), line, column })

@@ -1,7 +1,7 @@
 """How a command ends: what went wrong on stderr, and an exit status.
 
 An evaluation error's trace is folded: frames in files of others (what the search path leads to, what is in the store) are counted
-in one line, the user's own are always shown, and `--show-trace` shows all.
+in one line, the user's own are always shown, but not again and again where a function calls itself, and `--show-trace` shows all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from nivalis.lang.encoding import encode
 
 __all__ = ["INTERRUPTED", "LibraryPlace", "fold_trace", "report", "run"]
 
+# How often the same frame is shown.
+_REPEATED = 2
 # What a shell reports for a command that Ctrl-C ended.
 INTERRUPTED = 130
 
@@ -31,23 +33,33 @@ class LibraryPlace(NamedTuple):
 
 
 def fold_trace(error: EvalError, library: Sequence[LibraryPlace]) -> None:
-    """Replace each run of the library's frames by one that counts them.  A frame without a place goes with the one before it."""
+    """Replace each run of the library's frames by one that counts them, and so each run of frames that were shown before.
+
+    A frame without a place goes with the one before it.  One that is no step of the way ("the function is defined here") belongs to
+    the error, and stays.
+    """
     folded: list[Frame] = []
     hidden: list[str] = []
+    shown: dict[Frame, int] = {}
 
     def finish() -> None:
         if hidden:
-            names = ", ".join(dict.fromkeys(name for name in hidden if name))
+            names = " and ".join(dict.fromkeys(name for name in hidden if name))
             frames = f"{len(hidden)} frame{'s' if len(hidden) > 1 else ''}"
-            folded.append(Frame(f"{frames} of {names} hidden, `--show-trace` shows them"))
+            folded.append(Frame(f"{frames} {names} hidden, `--show-trace` shows them"))
             hidden.clear()
 
     for frame in error.trace:
-        if frame.position is None:
-            place = "" if hidden else None
-        else:
-            file = frame.position.file
-            place = next((place.name for place in library if place.has(file)), None)
+        place = None
+        if frame.text.startswith("while "):
+            shown[frame] = shown.get(frame, 0) + 1
+            if frame.position is None:
+                place = "" if hidden else None
+            else:
+                file = frame.position.file
+                place = next((f"of {place.name}" for place in library if place.has(file)), None)
+            if place is None and shown[frame] > _REPEATED:
+                place = "like those above"
         if place is None:
             finish()
             folded.append(frame)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError
+from nivalis.cli.common_options import open_store
 from nivalis.cli.effects import LazyBuilder, LazyFetcher
 from nivalis.cli.evaluation import make_arguments, resolve_file
 from nivalis.cli.expressions import ExpressionOptions
@@ -51,7 +52,7 @@ What to evaluate:
 What to do with it:
   --eval                    print the value; no derivation is written
   --strict                  evaluate all that is inside of it
-  --json, --xml, --raw      print it as JSON, as XML, or just as the string that it is
+  --json, --xml, --raw      print it as JSON (with --strict), as XML, or just as the string that it is
   --no-location             leave source locations out of XML
   --parse                   print the parsed expression
   --find-file               print the files that names in the search path lead to
@@ -126,7 +127,7 @@ def nix_instantiate(words: Sequence[str]) -> int:
     settings = options.settings(environment, folder, layout)
     text = sys.stdin.buffer.read() if options.from_stdin and options.action != "find-file" else b""
     request = _make_request(options, words, folder, environment, text)
-    store = layout if options.read_only else _open_store(layout)
+    store = layout if options.read_only else open_store(layout, options.config)
     try:
         roots = _Roots(options, store, folder)
         # Without these two, it was asked before anything was loaded.
@@ -175,12 +176,6 @@ def nix_instantiate(words: Sequence[str]) -> int:
         # The process ends: its memory need not be given back piece by piece.
         if not isinstance(store, StoreLayout):
             store.close()
-
-
-def _open_store(layout: StoreLayout) -> Store:
-    from nivalis.store.store import Store
-
-    return Store.open(layout)
 
 
 def _make_request(options: Options, words: Sequence[str], folder: str, environment: Mapping[str, str], text: bytes) -> Request | None:
@@ -281,7 +276,7 @@ class _Run:
         elif options.output == "xml":
             self._write(encode(value.to_xml(strict=options.strict, positions=options.locations)))
         elif options.output == "json":
-            self._write_line(value.to_json())
+            self._write_line(value.to_json(strict=options.strict))
         else:
             if options.strict:
                 value.force(deep=True)

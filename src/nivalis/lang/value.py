@@ -62,9 +62,9 @@ class Value:
         """What the value is as a part of a string, `"${v}"`: a path is copied to the store; numbers and lists are refused."""
         return decode(self.__nix_value__.coerced(interpolated=True))
 
-    def to_json(self) -> str:
-        """As `builtins.toJSON` has it: paths are copied to the store."""
-        return decode(self.__nix_value__.to_json())
+    def to_json(self, *, strict: bool = True) -> str:
+        """As `builtins.toJSON` has it: paths are copied to the store.  Without `strict`, what is not evaluated is an error."""
+        return decode(self.__nix_value__.to_json(strict=strict))
 
     def to_xml(self, *, strict: bool = True, positions: bool = False) -> str:
         """As `builtins.toXML` has it; without `strict`, what is not evaluated stays `<unevaluated />`."""

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::{json, number, toml};
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::eval::{Coerce, StrBuf};
 use crate::symbol::Sym;
 use crate::value::{EnvRef, Kind};
@@ -20,8 +20,8 @@ fn to_json(ev: &mut Ev, args: Args, pos: At) -> Res {
     out.finish(ev, pos)
 }
 
-/// Appends a value as JSON.
-pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos: At) -> R<()> {
+/// Appends a value as JSON. Unless `strict`, nothing inside of it is evaluated, and what was not is an error.
+pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, strict: bool, pos: At) -> R<()> {
     ev.check_level(pos)?;
     let v = ev.force(v)?;
     match v.kind() {
@@ -33,20 +33,20 @@ pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos:
             out.add_context(s);
             json_string(ev, s.bytes(), out, pos)?;
         }
-        Kind::Path(path) if copy => {
+        Kind::Path(path) => {
             let stored = ev.copy_to_store(path, pos)?.as_str().expect("a store path is a string");
             out.add_context(stored);
             json_string(ev, stored.bytes(), out, pos)?;
         }
-        Kind::Path(path) => json_string(ev, path.bytes(), out, pos)?,
         Kind::List(list) => {
             out.bytes.push(b'[');
             for (i, slot) in list.slots().iter().enumerate() {
                 if i > 0 {
                     out.bytes.push(b',');
                 }
+                check_evaluated(ev, slot.get(), strict, pos)?;
                 let item = ev.force_slot(slot, EnvRef::NULL)?;
-                if let Err(t) = write_json(ev, item, out, copy, pos) {
+                if let Err(t) = write_json(ev, item, out, strict, pos) {
                     ev.frame(pos, |_| format!("while evaluating list element at index {i}"));
                     return Err(t);
                 }
@@ -60,9 +60,11 @@ pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos:
                 out.add_context(s);
                 return json_string(ev, s.bytes(), out, pos);
             }
-            if let Some(path) = ev.attr(attrs, ev.known.out_path)? {
+            if let Some((flat, at)) = attrs.find(ev.known.out_path) {
+                check_evaluated(ev, flat.slot(at).get(), strict, flat.shape().positions()[at as usize])?;
+                let path = ev.force_slot(flat.slot(at), flat.slot_env())?;
                 ev.enter_call(pos)?;
-                let result = write_json(ev, path, out, copy, pos);
+                let result = write_json(ev, path, out, strict, pos);
                 ev.leave_call();
                 return result;
             }
@@ -77,8 +79,9 @@ pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos:
                 let name = ev.symbols.name(sym);
                 json_string(ev, name, out, at)?;
                 out.bytes.push(b':');
+                check_evaluated(ev, flat.slot(i).get(), strict, at)?;
                 let result = match ev.force_attr(flat, i) {
-                    Ok(item) => write_json(ev, item, out, copy, pos),
+                    Ok(item) => write_json(ev, item, out, strict, pos),
                     Err(t) => Err(t),
                 };
                 if let Err(t) = result {
@@ -94,6 +97,14 @@ pub(crate) fn write_json(ev: &mut Ev, v: Val, out: &mut StrBuf, copy: bool, pos:
         }
     }
     Ok(())
+}
+
+fn check_evaluated(ev: &mut Ev, word: Val, strict: bool, pos: At) -> R<()> {
+    if strict || ev.looks_evaluated(word) {
+        return Ok(());
+    }
+    let e = Error::new(Code::Type, pos, "cannot convert a thunk to JSON");
+    Err(ev.raise(e.with_hint("`--strict` evaluates all that is inside of a value")))
 }
 
 fn json_string(ev: &mut Ev, bytes: &[u8], out: &mut StrBuf, pos: At) -> R<()> {
@@ -183,6 +194,14 @@ impl json::Sink for Builder<'_> {
     }
 }
 
+/// Where a byte of a text is, for people.
+fn place_in(text: &[u8], offset: usize) -> String {
+    let before = &text[..offset.min(text.len())];
+    let line = 1 + memchr::memchr_iter(b'\n', before).count();
+    let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |i| i + 1) + 1;
+    format!(" at line {line}, column {column} of the text")
+}
+
 /// The value of a JSON text.
 pub(crate) fn read_json(ev: &mut Ev, text: &[u8], pos: At) -> Res {
     let mut builder = Builder { ev, open: Vec::new(), done: None };
@@ -190,7 +209,7 @@ pub(crate) fn read_json(ev: &mut Ev, text: &[u8], pos: At) -> Res {
     match (result, builder.done) {
         (Ok(()), Some(v)) => Ok(v),
         (Ok(()), None) => Err(ev.throw(Code::Json, pos, "the JSON text is empty")),
-        (Err(e), _) => Err(ev.throw(Code::Json, pos, format!("invalid JSON: {e}"))),
+        (Err(e), _) => Err(ev.throw(Code::Json, pos, format!("invalid JSON: {}{}", e.message, place_in(text, e.offset)))),
     }
 }
 
@@ -210,7 +229,11 @@ fn from_toml(ev: &mut Ev, args: Args, pos: At) -> Res {
     let s = ev.expect_plain(args[0], pos)?;
     match toml::parse(s.bytes()) {
         Ok(value) => toml_value(ev, value, pos),
-        Err(e) => Err(ev.throw(Code::Toml, pos, format!("while parsing TOML: {e}"))),
+        Err(e) => Err(ev.throw(
+            Code::Toml,
+            pos,
+            format!("while parsing TOML: {}{}", e.message, e.offset.map_or(String::new(), |at| place_in(s.bytes(), at))),
+        )),
     }
 }
 

@@ -30,7 +30,7 @@ fn derivation_strict(ev: &mut Ev, args: Args, pos: At) -> Res {
     let name = ev.force_attr(flat, at)?;
     let name = ev.expect_plain(name, name_pos)?.bytes();
     let result = match store_path::check_name(name) {
-        Ok(name) => instantiate(ev, attrs, name, pos),
+        Ok(name) => instantiate(ev, attrs, name, name_pos),
         Err(e @ store_path::Error::Character { .. }) => Err(super::files::name_refused(ev, "invalid derivation name: ", &e, name_pos)),
         Err(e) => Err(ev.throw(Code::InvalidDerivation, name_pos, format!("invalid derivation name: {e}"))),
     };
@@ -77,13 +77,13 @@ fn instantiate(ev: &mut Ev, attrs: AttrsRef, name: &str, pos: At) -> Res {
         if sym == ev.known.ignore_nulls {
             continue;
         }
+        let at = flat.shape().positions()[i as usize];
         let result = match ev.force_attr(flat, i) {
             Ok(v) if ignore_nulls && v == Val::NULL => Ok(()),
-            Ok(v) => attribute(ev, &mut drv, &mut special, &mut json, &mut context, sym, v, pos),
+            Ok(v) => attribute(ev, &mut drv, &mut special, &mut json, &mut context, sym, v, at),
             Err(t) => Err(t),
         };
         if let Err(t) = result {
-            let at = flat.shape().positions()[i as usize];
             ev.frame(at, |ev| format!("while evaluating the attribute '{}' of the derivation '{name}'", ev.name(sym)));
             return Err(t);
         }
@@ -95,10 +95,10 @@ fn instantiate(ev: &mut Ev, attrs: AttrsRef, name: &str, pos: At) -> Res {
     add_inputs(ev, &mut drv, &mut context, pos)?;
     context.discard(ev);
     if drv.builder.is_empty() {
-        return Err(ev.throw(Code::MissingAttribute, pos, "required attribute 'builder' missing"));
+        return Err(ev.throw(Code::InvalidDerivation, pos, "required attribute 'builder' missing"));
     }
     if drv.platform.is_empty() {
-        return Err(ev.throw(Code::MissingAttribute, pos, "required attribute 'system' missing"));
+        return Err(ev.throw(Code::InvalidDerivation, pos, "required attribute 'system' missing"));
     }
     fill(ev, &mut drv, name, special, pos)?;
     write(ev, drv, name, pos)

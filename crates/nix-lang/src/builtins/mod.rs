@@ -190,7 +190,7 @@ pub(crate) fn install(ev: &mut Evaluator) {
         global(ev, &mut set, "currentSystem", system, false);
     }
     let prelude = ev.enter(|ev| {
-        let expr = ev.parse(Origin::String((*b"derivation").into()), include_bytes!("derivation.nix"), b"/", &[])?;
+        let expr = ev.parse(Origin::Prelude, include_bytes!("derivation.nix"), b"/", &[])?;
         Ok(Val::thunk(ev.arena(), expr, EnvRef::NULL))
     });
     let derivation = prelude.expect("the prelude parses");

@@ -150,7 +150,7 @@ impl Evaluator {
         let e = Error::new(Code::Type, pos, format!("cannot coerce {what} to {}: {shown}", how.what));
         let hint = match v.kind() {
             Kind::Attrs(_) => Some("a set needs an attribute `outPath` or `__toString` for that"),
-            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Null | Kind::List(_) => Some("`toString` turns it into a string"),
+            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) | Kind::List(_) => Some("`toString` turns it into a string"),
             _ => None,
         };
         self.raise(match hint {
@@ -212,7 +212,8 @@ impl Evaluator {
         out.add_context(s);
         if s.bytes().first() != Some(&b'/') {
             let shown = String::from_utf8_lossy(s.bytes()).into_owned();
-            return Err(self.throw(Code::InvalidArgument, pos, format!("string '{shown}' doesn't represent an absolute path")));
+            let e = Error::new(Code::InvalidArgument, pos, format!("string '{shown}' doesn't represent an absolute path"));
+            return Err(self.raise(e.with_hint("a path is written without quotes: `./file`")));
         }
         Ok(crate::data::path::canonicalise(s.bytes()))
     }

@@ -29,6 +29,14 @@ impl Expr<'_> {
     }
 }
 
+impl AttrName<'_> {
+    fn pos(&self) -> Pos {
+        match self {
+            AttrName::Static(_, pos) | AttrName::Dynamic(pos, _) => *pos,
+        }
+    }
+}
+
 impl Evaluator {
     /// Evaluates to weak head normal form.
     pub fn eval(&mut self, expr: &'static Expr<'static>, env: EnvRef) -> R<Val> {
@@ -118,8 +126,9 @@ impl Evaluator {
     #[cold]
     #[inline(never)]
     pub(crate) fn place_error(&mut self, pos: Pos) {
+        let is_prelude = self.sources.is_prelude(pos);
         if let Some(error) = &mut self.error {
-            if error.pos == Pos::NONE {
+            if error.pos == Pos::NONE && !is_prelude {
                 error.pos = pos;
             }
         }
@@ -252,10 +261,10 @@ impl Evaluator {
             other => self.eval(other, env)?,
         };
         let Some(attrs) = set.as_attrs() else {
-            return Err(self.select_failed(set, e.sym, e.pos));
+            return Err(self.select_failed(set, e.sym, e.set.pos(), e.pos));
         };
         let Some((flat, at)) = find_cached(attrs, e.sym, &e.cache) else {
-            return Err(self.select_failed(set, e.sym, e.pos));
+            return Err(self.select_failed(set, e.sym, e.set.pos(), e.pos));
         };
         let slot = flat.slot(at);
         let v = slot.get();
@@ -273,13 +282,13 @@ impl Evaluator {
         }
     }
 
-    /// The error of `v.sym`: not a set, or no such attribute.
+    /// The error of `v.sym`, the parts of which stand at `set_pos` and `pos`: not a set, or no such attribute.
     #[cold]
     #[inline(never)]
-    pub(crate) fn select_failed(&mut self, v: Val, sym: Sym, pos: Pos) -> Thrown {
+    pub(crate) fn select_failed(&mut self, v: Val, sym: Sym, set_pos: Pos, pos: Pos) -> Thrown {
         let name = self.name(sym);
         let Some(attrs) = v.as_attrs() else {
-            let thrown = self.type_error(pos, "a set", v);
+            let thrown = self.type_error(if set_pos == Pos::NONE { pos } else { set_pos }, "a set", v);
             self.frame(pos, |_| format!("while selecting the attribute '{name}'"));
             return thrown;
         };
@@ -293,7 +302,7 @@ impl Evaluator {
 
     fn attr_name(&mut self, name: &'static AttrName<'static>, env: EnvRef) -> R<Sym> {
         match name {
-            AttrName::Static(sym) => Ok(*sym),
+            AttrName::Static(sym, _) => Ok(*sym),
             AttrName::Dynamic(pos, e) => {
                 let v = self.eval(e, env)?;
                 let Some(s) = v.as_str() else {
@@ -317,14 +326,14 @@ impl Evaluator {
                         Err(t) => {
                             let pos = flat.shape().positions()[at as usize];
                             self.frame(pos, |ev| format!("while evaluating the attribute '{}'", ev.name(sym)));
-                            self.place_error(e.pos);
+                            self.place_error(name.pos());
                             return Err(t);
                         }
                     }
                 }
                 None => match &e.default {
                     Some(default) => return self.eval(default, env),
-                    None => return Err(self.select_failed(v, sym, e.pos)),
+                    None => return Err(self.select_failed(v, sym, e.pos, name.pos())),
                 },
             }
         }

@@ -123,10 +123,10 @@ impl Evaluator {
         self.coerce_to_string(v, Coerce::INTERPOLATION, Pos::NONE)
     }
 
-    /// The value as JSON.
-    pub fn to_json(&mut self, v: Val) -> R<Vec<u8>> {
+    /// The value as JSON. Unless `strict`, nothing inside of it is evaluated, and what was not is an error.
+    pub fn to_json(&mut self, v: Val, strict: bool) -> R<Vec<u8>> {
         let mut out = StrBuf::new(self);
-        let result = builtins::write_json(self, v, &mut out, true, Pos::NONE);
+        let result = builtins::write_json(self, v, &mut out, strict, Pos::NONE);
         let text = out.bytes.clone();
         out.discard(self);
         result.map(|()| text)

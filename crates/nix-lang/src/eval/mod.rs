@@ -264,8 +264,15 @@ impl Evaluator {
     #[inline(never)]
     pub(crate) fn frame(&mut self, pos: Pos, text: impl FnOnce(&Evaluator) -> String) {
         const KEPT: usize = 512;
+        if self.sources.is_prelude(pos) {
+            return;
+        }
         let text = text(self);
+        let is_placed = self.error.as_ref().is_some_and(|error| !self.sources.is_prelude(error.pos));
         if let Some(error) = &mut self.error {
+            if !is_placed {
+                error.pos = pos;
+            }
             if error.trace.len() >= KEPT {
                 error.trace.remove(KEPT / 2);
                 error.omitted += 1;

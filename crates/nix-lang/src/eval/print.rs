@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::number;
+use crate::source::PRELUDE;
 use crate::symbol::FxSet;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,12 +84,20 @@ impl Evaluator {
     fn print_slot(&mut self, word: Val, out: &mut Vec<u8>, seen: &mut Seen) -> R<()> {
         if word == Val::BLACKHOLE {
             out.extend_from_slice("«potential infinite recursion»".as_bytes());
-        } else if word.as_deferred().is_some() || seen.lazy && (word.as_lambda().is_some() || word.as_attrs().is_some_and(AttrsRef::is_empty)) {
+        } else if word.as_deferred().is_some() || seen.lazy && !self.looks_evaluated(word) {
             out.extend_from_slice(b"<CODE>");
         } else {
             self.print_plain(word, out, seen, false)?;
         }
         Ok(())
+    }
+
+    /// Whether a slot's value counts as evaluated where nothing is: functions and empty sets do not, see [`PrintStyle::Lazy`].
+    pub(crate) fn looks_evaluated(&self, word: Val) -> bool {
+        match word.as_thunk() {
+            Some(thunk) => thunk.value().is_some(),
+            None => word.is_whnf() && word.as_lambda().is_none() && !word.as_attrs().is_some_and(AttrsRef::is_empty),
+        }
     }
 
     fn print_scalar(&self, v: Val, out: &mut Vec<u8>) {
@@ -202,6 +211,7 @@ impl Evaluator {
                         Origin::File(file) => out.extend_from_slice(file),
                         Origin::Stdin(_) => out.extend_from_slice("«stdin»".as_bytes()),
                         Origin::String(_) => out.extend_from_slice("«string»".as_bytes()),
+                        Origin::Prelude => out.extend_from_slice(PRELUDE.as_bytes()),
                     }
                     out.extend_from_slice(format!(":{}:{}", place.line, place.column).as_bytes());
                 }

@@ -24,17 +24,23 @@ impl<'a> Parser<'a, '_> {
         let what = match self.tok.kind {
             T::Id => format!("identifier '{text}'"),
             T::BadByte => {
-                let byte = self.tok_text().first().copied().unwrap_or(0);
-                if byte.is_ascii_graphic() {
-                    format!("character '{}'", byte as char)
-                } else {
-                    format!("byte 0x{byte:02x}")
+                let rest = &self.text[self.tok.start as usize..];
+                match rest.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) {
+                    Some(c) if !c.is_control() => format!("character '{c}'"),
+                    _ => format!("byte 0x{:02x}", rest.first().copied().unwrap_or(0)),
                 }
             }
             T::BadComment => return self.unterminated("comment", self.tok.start, "*/"),
             kind => kind.name().to_string(),
         };
-        Error::new(Code::Syntax, pos, format!("syntax error, unexpected {what}, expecting {expecting}"))
+        let error = Error::new(Code::Syntax, pos, format!("syntax error, unexpected {what}, expecting {expecting}"));
+        match self.tok.kind {
+            T::Assign => error.with_hint("comparison is written `==`"),
+            T::BadByte if !self.tok_text().is_ascii() => {
+                error.with_hint("names consist of ASCII letters, digits and `_'-`; an attribute's may stand in quotes")
+            }
+            _ => error,
+        }
     }
 
     #[cold]
@@ -74,7 +80,6 @@ impl<'a> Parser<'a, '_> {
     pub(super) fn no_expression(&self) -> Box<Error> {
         let error = self.unexpected("an expression");
         match self.tok.kind {
-            T::Assign => error.with_hint("comparison is written `==`"),
             T::If | T::Assert | T::With => error.with_hint("it needs parentheses here"),
             T::Or => error.with_hint("`or` gives a default only after an attribute: `set.name or default`"),
             _ => error,

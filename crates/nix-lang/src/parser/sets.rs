@@ -66,7 +66,7 @@ impl<'a, 'p> Parser<'a, 'p> {
     fn definitions(&mut self, close: T, open: u32, plain: bool) -> R<()> {
         loop {
             match self.tok.kind {
-                T::Id | T::Or | T::Quote | T::DollarCurly => self.definition()?,
+                T::Id | T::Or | T::Quote | T::DollarCurly => self.definition(close, open)?,
                 T::Inherit => self.inherit(plain)?,
                 kind if kind == close => return Ok(()),
                 _ => return Err(self.no_definition(close, open)),
@@ -75,7 +75,7 @@ impl<'a, 'p> Parser<'a, 'p> {
     }
 
     /// `a.b.c = e;`
-    fn definition(&mut self) -> R<()> {
+    fn definition(&mut self, close: T, open: u32) -> R<()> {
         let pos = self.pos();
         let start = self.tok.start;
         let base = self.path.len();
@@ -91,7 +91,7 @@ impl<'a, 'p> Parser<'a, 'p> {
                 self.binds.push(Bind { sym, pos, value, rest: &mut [] });
                 return Ok(());
             }
-            self.path.push(AttrName::Static(sym));
+            self.path.push(AttrName::Static(sym, pos));
             if self.tok.kind == T::Dot {
                 self.advance();
                 self.attr_path()?;
@@ -100,13 +100,7 @@ impl<'a, 'p> Parser<'a, 'p> {
             self.attr_path()?;
         }
         if self.tok.kind != T::Assign {
-            let error = self.unexpected("'=' or '.'");
-            return Err(match self.tok.kind {
-                T::Eq => error.with_hint("a definition is written with `=`; `==` compares"),
-                T::Colon => error.with_hint("a definition is written `name = value;`"),
-                T::Semi => error.with_hint("`inherit name;` takes a value from the scope around the set"),
-                _ => error,
-            });
+            return Err(self.no_assign(close, open));
         }
         self.advance();
         // Each name of the path is a set within a set.
@@ -118,7 +112,7 @@ impl<'a, 'p> Parser<'a, 'p> {
         let value = self.expr()?;
         self.depth -= levels;
         self.end_of_definition(start)?;
-        if let Some(AttrName::Static(last)) = self.path.last() {
+        if let Some(AttrName::Static(last, _)) = self.path.last() {
             self.set_name(&value, *last);
         }
         let path = self.arena.alloc_slice_fill_iter(self.path.drain(base..));
@@ -129,8 +123,8 @@ impl<'a, 'p> Parser<'a, 'p> {
     /// Adds a definition with a path to the stacks, or to those of `to`.
     fn push_definition(&mut self, pos: Pos, path: &'a mut [AttrName<'a>], value: Expr<'a>, to: Option<&mut Merged<'a>>) {
         let Some((first, rest)) = path.split_first_mut() else { return };
-        match std::mem::replace(first, AttrName::Static(Sym(0))) {
-            AttrName::Static(sym) => {
+        match std::mem::replace(first, AttrName::Static(Sym(0), Pos::NONE)) {
+            AttrName::Static(sym, _) => {
                 let binds = to.map_or(&mut self.binds, |m| &mut m.binds);
                 binds.push(Bind { sym, pos, value, rest });
             }
@@ -181,7 +175,7 @@ impl<'a, 'p> Parser<'a, 'p> {
                     sym
                 }
                 T::Quote | T::DollarCurly => match self.attr_name()? {
-                    AttrName::Static(sym) => sym,
+                    AttrName::Static(sym, _) => sym,
                     AttrName::Dynamic(pos, _) => {
                         return Err(Error::new(Code::Syntax, pos, "dynamic attributes not allowed in inherit"));
                     }
@@ -232,9 +226,10 @@ impl<'a, 'p> Parser<'a, 'p> {
         loop {
             let name = match self.tok.kind {
                 T::Id | T::Or => {
+                    let pos = self.pos();
                     let sym = self.sym();
                     self.advance();
-                    AttrName::Static(sym)
+                    AttrName::Static(sym, pos)
                 }
                 _ => self.attr_name()?,
             };
@@ -252,7 +247,7 @@ impl<'a, 'p> Parser<'a, 'p> {
         match self.tok.kind {
             T::Quote => Ok(match self.string()? {
                 Some(expr) => AttrName::Dynamic(pos, expr),
-                None => AttrName::Static(self.intern_plain()),
+                None => AttrName::Static(self.intern_plain(), pos),
             }),
             T::DollarCurly => {
                 let open = self.tok.start;
@@ -263,7 +258,7 @@ impl<'a, 'p> Parser<'a, 'p> {
                 }
                 self.advance();
                 Ok(match expr {
-                    Expr::Const(v) if v.as_str().is_some() => AttrName::Static(self.symbols.intern(v.as_str().map_or(b"", |s| s.bytes()))),
+                    Expr::Const(v) if v.as_str().is_some() => AttrName::Static(self.symbols.intern(v.as_str().map_or(b"", |s| s.bytes())), pos),
                     expr => AttrName::Dynamic(pos, expr),
                 })
             }
@@ -302,8 +297,8 @@ impl<'a, 'p> Parser<'a, 'p> {
     fn nest(&mut self, pos: Pos, path: &mut [AttrName<'a>], mut value: Expr<'a>) -> Expr<'a> {
         for name in path.iter_mut().rev() {
             let bases = self.bases();
-            match std::mem::replace(name, AttrName::Static(Sym(0))) {
-                AttrName::Static(sym) => self.binds.push(Bind { sym, pos, value, rest: &mut [] }),
+            match std::mem::replace(name, AttrName::Static(Sym(0), Pos::NONE)) {
+                AttrName::Static(sym, _) => self.binds.push(Bind { sym, pos, value, rest: &mut [] }),
                 AttrName::Dynamic(_, name) => self.dynamics.push(DynAttr { pos, name, value }),
             }
             value = self.make_set(pos, false, bases);
@@ -448,12 +443,27 @@ impl<'a, 'p> Parser<'a, 'p> {
     }
 
     #[cold]
+    fn no_assign(&self, close: T, open: u32) -> Box<Error> {
+        let error = self.unexpected("'=' or '.'");
+        match self.tok.kind {
+            T::Eq => error.with_hint("a definition is written with `=`; `==` compares"),
+            T::Colon => error.with_hint("a definition is written `name = value;`"),
+            T::Semi => error.with_hint("`inherit name;` takes a value from the scope around the set"),
+            T::BadByte | T::BadComment => error,
+            _ if close == T::In => error.with_hint(format!("`let` of line {} has no `in` yet", self.line_column(open).0)),
+            _ => error,
+        }
+    }
+
+    #[cold]
     fn no_semicolon(&self, start: u32) -> Box<Error> {
         let (line, _) = self.line_column(start);
         let error = self.unexpected("';'");
         let mut error = match self.tok.kind {
             T::Assign => error.with_hint(format!("the definition of line {line} lacks its `;`, or `==` is meant here")),
             T::Colon => error.with_hint("a function's arguments stand before its body: put parentheses around the function"),
+            T::Comma => error.with_hint("definitions end with `;`"),
+            T::Eof => error.with_hint(format!("the definition of line {line} lacks its `;`, or a bracket in it is closed too late")),
             T::BadByte | T::BadComment => error,
             _ => error.with_hint(format!("the definition of line {line} lacks its `;`")),
         };
