@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-# A package that was only built again, and whose size changes by less (bytes), is counted rather than shown, as CppNix does.
+# A package that was only built again, and whose size changes by less (bytes), is only counted: CppNix shows it from there on too.
 _NOTABLE = 8 * 1024
 _HEADER = ("", "package", "versions", "size")
 
