@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from nivalis.cli.arguments import Flags
 from nivalis.cli.talk import show_warning
@@ -16,10 +17,21 @@ from nivalis.settings.settings import Settings, read_settings
 from nivalis.settings.table import all_names
 from nivalis.store.layout import StoreLayout
 
-__all__ = ["COMMAND_LINE", "CommonOptions"]
+if TYPE_CHECKING:
+    from nivalis.store.store import Store
+
+__all__ = ["COMMAND_LINE", "CommonOptions", "open_store"]
 
 # The place of what a command line sets.
 COMMAND_LINE = "command line"
+
+
+def open_store(layout: StoreLayout, config: Settings, *, read_only: bool = False) -> Store:
+    """Open a store as it is configured.  Raises StoreError."""
+    from nivalis.store.store import Store  # most evaluations open none
+
+    group, optimises = config.text("build-users-group"), config.switch("auto-optimise-store")
+    return Store.open(layout, read_only=read_only, build_users_group=group, optimises=optimises)
 
 
 def _ignore(*words: str) -> None:

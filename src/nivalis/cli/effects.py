@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nivalis.cli.common_options import open_store
 from nivalis.cli.talk import show_warning
 from nivalis.errors import NivalisError
 from nivalis.store.layout import StoreLayout
@@ -142,13 +143,12 @@ class LazyFetcher:
         from nivalis.cli.eval_cache import cache_folder
         from nivalis.fetch.fetcher import StoreFetcher
         from nivalis.fetch.network import Network
-        from nivalis.store.store import Store
 
         cache = cache_folder(self._environment)
         if cache is None:
             raise NivalisError("nothing can be fetched without a cache folder", code="no-cache-folder", hint="set HOME or XDG_CACHE_HOME")
         store = self._store
         if isinstance(store, StoreLayout):
-            store = self._opened = self._opened or Store.open(store)
+            store = self._opened = self._opened or open_store(store, self._config)
         network = Network.make(self._environment, self._config)
         return StoreFetcher(store, cache, network, on_start=DownloadProgress, on_warn=show_warning)

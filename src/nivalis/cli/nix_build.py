@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nivalis import _native
 from nivalis.cli.arguments import Flags
 from nivalis.cli.building import BuildOptions, make_links, report_failures
+from nivalis.cli.common_options import open_store
 from nivalis.cli.effects import LazyFetcher, LazySubstituter
 from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import make_arguments, resolve_file
@@ -111,11 +112,10 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
     environment = dict(os.environ)
     folder = os.getcwd()
     layout = options.layout(environment)
-    build_settings = options.build_settings(environment)
     text = sys.stdin.buffer.read() if options.from_stdin else b""
     more = [b"stdin", text] if options.from_stdin else []
     request = Request(command, words, folder, environment, [b"derivations", *more]) if options.eval_cache else None
-    with Store.open(layout, build_users_group=build_settings.build_users_group) as store:
+    with open_store(layout, options.config) as store:
         hit = request.find() if request is not None else None
         try:
             if hit is not None:

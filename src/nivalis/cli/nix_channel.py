@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
 from nivalis.cli.building import BuildOptions
+from nivalis.cli.common_options import open_store
 from nivalis.cli.failures import run
 from nivalis.errors import NivalisError
 from nivalis.store.roots import store_path_in
@@ -181,9 +182,7 @@ class ChannelDesk:
         profile.switch_to(None if number is None else int(number), on_switch=_tell_switch)
 
     def _open(self) -> Store:
-        from nivalis.store.store import Store
-
-        return Store.open(self._layout)
+        return open_store(self._layout, self._options.config)
 
     def _build(self, store: Store, derivations: Sequence[str]) -> None:
         from nivalis.build.realisation import realise

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from nivalis import _native
 from nivalis._types import HashAlgo
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.common_options import open_store
 from nivalis.cli.downloading import DownloadProgress
 from nivalis.cli.effects import LazyBuilder, LazyFetcher
 from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
@@ -123,7 +124,7 @@ def nix_prefetch_url(words: Sequence[str]) -> int:
         print(f"nix-prefetch-url (nivalis {_native.__version__}) {_native.NIX_VERSION}")
         return 0
     expected = _native.Hash.parse(options.words[1], options.algo) if len(options.words) == 2 else None
-    with Store.open(options.layout(environment)) as store:
+    with open_store(options.layout(environment), options.config) as store:
         address = _find_address(options, store, environment)
         progress = DownloadProgress(address)
         try:

@@ -21,6 +21,7 @@ import click
 
 import nivalis
 from nivalis.cli.arguments import UsageError
+from nivalis.cli.common_options import open_store
 from nivalis.cli.effects import LazyFetcher
 from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
 from nivalis.cli.failures import LibraryPlace, fold_trace, report, run
@@ -32,6 +33,7 @@ from nivalis.lang.repl import IncompleteError, Session, SessionError, SessionToo
 from nivalis.store.layout import StoreLayout
 
 if TYPE_CHECKING:
+    from nivalis.settings import Settings
     from nivalis.store.store import Store
 
 __all__ = ["command"]
@@ -86,7 +88,7 @@ def _run_session(options: EvalOptions, files: list[str], expressions: list[str])
     settings = options.settings(environment, folder, layout)
     library = options.library(settings, folder, layout.store_dir)
     talk = _Talk()
-    store = _StoreOnDemand(layout)
+    store = _StoreOnDemand(layout, options.config)
     fetcher = LazyFetcher(layout, environment, options.config)
     evaluator = Evaluator(
         layout if options.read_only else cast("Store", store),
@@ -310,15 +312,14 @@ class _StoreOnDemand:
     It stands in for a `Store`: most sessions never need one, and opening it takes longer than all the rest of the start.
     """
 
-    def __init__(self, layout: StoreLayout) -> None:
+    def __init__(self, layout: StoreLayout, config: Settings) -> None:
         self.layout = layout
+        self._config = config
         self._opened: Store | None = None
 
     def __getattr__(self, name: str) -> Any:
-        from nivalis.store.store import Store
-
         if self._opened is None:
-            self._opened = Store.open(self.layout)
+            self._opened = open_store(self.layout, self._config)
         return getattr(self._opened, name)
 
     def close(self) -> None:

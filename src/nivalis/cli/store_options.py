@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from nivalis.cli.arguments import Flags, UsageError
-from nivalis.cli.common_options import CommonOptions
+from nivalis.cli.common_options import CommonOptions, open_store
 from nivalis.errors import InvalidPathError
 from nivalis.store.layout import StoreLayout
 from nivalis.store.queries import KeepPolicy
@@ -38,7 +38,7 @@ class StoreOptions(CommonOptions):
         layout = self.layout(environment)
         # Whoever may not write may still ask.
         read_only = layout.database_dir.is_dir() and not os.access(layout.database_dir, os.W_OK)
-        return Store.open(layout, read_only=read_only)
+        return open_store(layout, self.config, read_only=read_only)
 
 
 def store_path_of(layout: StoreLayout, word: str, folder: str) -> str:

@@ -123,6 +123,8 @@ class Database:
         self._big_lock = big_lock
         self._patience = patience
         self._mutex = threading.RLock()
+        # Called with the paths that were registered.
+        self.on_register: Callable[[list[str]], object] | None = None
 
     @classmethod
     def open(cls, folder: Path, *, read_only: bool = False, patience: float = _PATIENCE) -> Database:
@@ -293,6 +295,8 @@ class Database:
         if registrations:
             with self._transaction() as db:
                 _register(db, registrations, int(time.time()))
+            if self.on_register is not None:
+                self.on_register([registration.info.path for registration in registrations])
 
     def set_content(self, path: str, nar_hash: Hash, nar_size: int) -> None:
         """Fill in what an old store left out."""

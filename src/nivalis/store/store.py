@@ -53,15 +53,19 @@ class Store:
         self.read_only = read_only
 
     @classmethod
-    def open(cls, layout: StoreLayout, *, read_only: bool = False, build_users_group: str = "nixbld") -> Store:
+    def open(cls, layout: StoreLayout, *, read_only: bool = False, build_users_group: str = "nixbld", optimises: bool = False) -> Store:
         """Open the store, made anew where there is none.
 
-        The group of the build users, if there is one, may write to the store.  Raises StorePlaceError and the database's errors.
+        The group of the build users, if there is one, may write to the store.  With `optimises`, files of paths that are added become
+        links to equal ones.  Raises StorePlaceError and the database's errors.
         """
         if not read_only:
             layout.make_folders(build_users_group)
         database = Database.open(layout.database_dir, read_only=read_only)
-        return cls(layout, database, TempRoots(str(layout.state_dir)), read_only=read_only)
+        store = cls(layout, database, TempRoots(str(layout.state_dir)), read_only=read_only)
+        if optimises and not read_only:
+            database.on_register = store._optimise
+        return store
 
     def close(self) -> None:
         """Close the database and give the temporary roots up."""
@@ -200,6 +204,14 @@ class Store:
 
     def _path_for(self, source: Source, content: Blob | Tree | LargeFile) -> str:
         return _native.make_fixed_output_path(source.name, source.method, content.hash, list(source.references), self.store_dir)
+
+    def _optimise(self, paths: Iterable[str]) -> None:
+        from nivalis.store.optimise import optimise_path
+
+        for path in paths:
+            # What is only loaded into the database may not be there yet.
+            if os.path.lexists(self.real_path(path)):
+                optimise_path(self, path)
 
     def _check_writable(self) -> None:
         if self.read_only:
