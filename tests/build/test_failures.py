@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nivalis.build.errors import BuildError
-from nivalis.build.events import BuildFailed, BuildStarted
+from nivalis.build.events import BuildFailed, BuildLine, BuildStarted
 from nivalis.errors import InvalidPathError, NivalisError
 from nivalis.store import Store, StoreLayout
 from nivalis.store.logs import LogMissingError, find_log_of, read_log
@@ -264,6 +264,18 @@ def test_logs(workshop: Any) -> None:
     workshop.store.database.invalidate(workshop.realise(drv_path).paths)
     workshop.realise(drv_path, compress_build_log="false").check()
     assert not place.exists() and find_log_of(workshop.store, drv_path) == place.with_suffix("")
+
+
+def test_a_line_that_does_not_end(workshop: Any) -> None:
+    started = time.monotonic()
+    text = (
+        "head -c 30000000 /dev/zero | tr '\\\\0' x; printf '\\\\r'; head -c 3000000 /dev/zero | tr '\\\\0' '\\\\r'; printf 'last\\\\n'; echo > $out"
+    )
+    drv_path = workshop.instantiate(f'sh "line" "{text}"')
+    workshop.realise(drv_path).check()
+    (line,) = [event.text for event in workshop.events if isinstance(event, BuildLine)]
+    assert line == "last" and time.monotonic() - started < 60
+    assert sum(map(len, read_log(find_log_of(workshop.store, drv_path)))) == 33_000_006
 
 
 def test_folders_too_deep_for_any_path(workshop: Any) -> None:

@@ -68,6 +68,31 @@ CASES = {
           echo > $lib; mkdir $out; cp .attrs.json .attrs.sh $out; env | grep -v NIX_ATTRS | sort > $out/env
         "
     """,
+    "structured-odd": """
+        shWith "structured" {
+          __structuredAttrs = true; floats = [ 0.1 1.0e100 (-2.5) 0.0000001 ]; big = 2147483647; low = -5; half = 0.5;
+          empty = [ ]; none = { }; lists = [ [ 1 ] ]; text = "a\\\\b\\t\\r\\n\\"'$x`\\\\'"; under_score = true; "1st" = 1; "ü" = 1;
+          mixed = [ 1 null "x" false ]; mixedFloat = [ 1.5 ]; deep.a.b = 1; attrs = { n = null; t = true; f = 1.5; }; builder = "/bin/sh";
+          holder = builtins.placeholder "out"; drv = sh "a" "echo b > $out"; PATH = "/p"; outputs = [ "out" ]; "" = 1; __x = "y";
+        } "
+          out=$(grep -o '/nix/store/[a-z0-9]*-structured\\"' .attrs.json | tr -d '\\"' | sort -u)
+          mkdir $out; cp .attrs.json .attrs.sh $out; env | grep -v NIX_ATTRS | sort > $out/env
+        "
+    """,
+    "graphs": """
+        let a = sh "a" "echo ${sh "b" "echo b > $out"} > $out"; in
+        shWith "export" { exportReferencesGraph = [ "g" a "h" a.drvPath "source" (builtins.toFile "x" "x") ]; } "mkdir $out; cp g h source $out"
+    """,
+    "fixed-structured": """
+        shWith "fixed" { __structuredAttrs = true; outputHash = builtins.hashString "sha256" "x\n"; outputHashAlgo = "sha256"; impureEnvVars = [ "HOME" ]; }
+          "echo x > $(grep -o '/nix/store/[a-z0-9]*-fixed' .attrs.json | head -n1)"
+    """,
+    "pass-as-file": """
+        shWith "pass" { passAsFile = "a b  none"; a = "1\n"; b = ""; c = "3"; "d-e" = "4"; } "cat $aPath $bPath > $out; env | sort >> $out; ls -lA | cut -c1-10 >> $out"
+    """,
+    "requirements": """
+        shWith "kvm" { requiredSystemFeatures = [ "big-parallel" ]; preferLocalBuild = true; allowSubstitutes = false; } "env | sort > $out"
+    """,
     "references": """
         shWith "refs" { allowedReferences = [ "out" ]; disallowedRequisites = [ (sh "no" "echo > $out") ]; } "echo $out > $out"
     """,
@@ -75,6 +100,20 @@ CASES = {
         shWith "impure" {
           impureEnvVars = [ "NO_SUCH_VARIABLE" ]; outputHash = builtins.hashString "sha256" "[]\\n"; outputHashAlgo = "sha256";
         } "echo [$NO_SUCH_VARIABLE] > $out"
+    """,
+    "symlink-loop": """
+        shWith "loop" { outputs = [ "out" "tree" ]; } "ln -s $out $out; mkdir $tree; ln -s . $tree/self; ln -s ../$tree $tree/up; ln -s /proc/self/root $tree/root"
+    """,
+    "odd-names": """
+        sh "odd" "
+          mkdir -p $out/.dot $out/-dash; cd $out; touch 'a b' 'a\nb' $(printf '\\377') '*' $(printf '%0255d' 0); mkdir closed; chmod 0 closed
+        "
+    """,
+    "hard-links": """
+        shWith "hard" { outputs = [ "out" "lib" ]; } "mkdir $out $lib; echo x > $out/x; ln $out/x $lib/y; chmod 755 $lib/y; ln $out/x $out/z"
+    """,
+    "second-namespace": """
+        sh "space" "unshare -Urm sh -c 'mount -t tmpfs x /tmp; echo hidden > /tmp/x'; ls /tmp > $out; echo > $out/file || echo end >> $out"
     """,
     "terminal": """sh "terminal" "[ -t 1 ] && [ -t 2 ] && ! [ -t 0 ] && echo yes > $out" """,
 }
@@ -93,7 +132,7 @@ def _rows(root: Path) -> dict[str, Any]:
 def _nar_text(root: Path) -> dict[str, bytes]:
     found = {}
     for place in sorted((root / "nix/store").rglob("*")):
-        if place.is_file() and not place.is_symlink() and ".links" not in str(place):
+        if place.is_file() and not place.is_symlink() and ".links" not in str(place) and place.suffix != ".lock":
             found[str(place.relative_to(root))] = place.read_bytes()
     return found
 
@@ -109,6 +148,32 @@ def test_both_build_the_same(name: str, workshop: Any, tmp_path: Path, cpp_build
     # CppNix registers the outputs of the derivation; nix-build itself asks for `out` only, which is enough to build all.
     assert _nar_text(ours) == _nar_text(theirs)
     assert _rows(ours) == _rows(theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("flat", 'sh "x" "echo x > $out"'),
+        ("recursive", 'sh "x" "mkdir -p $out/a; echo x > $out/a/x"'),
+    ],
+)
+def test_what_has_another_hash_is_kept_under_it(name: str, text: str, workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    wrong = f'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; outputHashMode = "{name}";'
+    text = text.replace('sh "x"', f'shWith "x" {{ {wrong} }}')
+    drv_path = workshop.instantiate(text)
+    result = workshop.realise(drv_path)
+    answer = cpp_build(tmp_path / "theirs", "nix-build", "-E", PRELUDE + text, "--no-out-link")
+    assert (result.exit_status, next(iter(result.failures.values())).code) == (answer.status, "hash-mismatch")
+    assert _rows(tmp_path / "root") == _rows(tmp_path / "theirs")
+    assert _nar_text(tmp_path / "root") == _nar_text(tmp_path / "theirs")
+    # Once more, now that it is there already.
+    assert workshop.fail(text).code == "hash-mismatch"
+    # With the hash that it has, nothing is built again.
+    (error,) = result.failures.values()
+    right = error.message.split()[-1]
+    workshop.events.clear()
+    assert workshop.build_all(text.replace("sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", right))
+    assert workshop.events == []
 
 
 def test_cppnix_accepts_what_was_built_here(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:

@@ -13,9 +13,12 @@ BuildError                    build-failed: the builder failed; the parent of al
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nivalis.errors import NivalisError
+
+if TYPE_CHECKING:
+    from nivalis.build.outputs import Produced
 
 __all__ = [
     "BuildError",
@@ -54,10 +57,11 @@ class BuildTimeoutError(BuildError):
 
 
 class HashMismatchError(BuildError):
-    """A fixed output is not what its derivation says."""
+    """A fixed output is not what its derivation says.  `actual` is it, as it would have been right."""
 
     default_code = "hash-mismatch"
     status_bits = 6
+    actual: Produced | None = None
 
 
 class OutputError(BuildError):

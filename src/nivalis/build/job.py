@@ -24,7 +24,15 @@ from pathlib import Path
 from nivalis._native import Hash, hash_nar
 from nivalis.build import builtin_builders, mounts, sandbox
 from nivalis.build.environment import make_environment
-from nivalis.build.errors import BuildError, BuildStoppedError, BuildTimeoutError, CannotBuildError, NotDeterministicError, SandboxError
+from nivalis.build.errors import (
+    BuildError,
+    BuildStoppedError,
+    BuildTimeoutError,
+    CannotBuildError,
+    HashMismatchError,
+    NotDeterministicError,
+    SandboxError,
+)
 from nivalis.build.events import BuildFinished, BuildLine, BuildStarted, Listener, Waiting
 from nivalis.build.leftovers import remove_leftovers
 from nivalis.build.locks import hold_locks
@@ -176,9 +184,12 @@ class Job:
                 places = {name: str(room / "store" / base_name(path)) for name, path in self._paths.items()}
                 ended, log = self._run_inside(view, mounted, command, user)
             self._check_ended(ended, log)
-            produced = inspect_outputs(
-                self._drv_path, derivation, self._options, places, inputs, store.store_dir, os.geteuid() if user is None else user.uid
-            )
+            owner = os.geteuid() if user is None else user.uid
+            try:
+                produced = inspect_outputs(self._drv_path, derivation, self._options, places, inputs, store.store_dir, owner)
+            except HashMismatchError as error:
+                self._keep_mismatched(error)
+                raise
             check_output_conditions(store, self._drv_path, derivation, self._options, produced)
             if self._mode == "check":
                 self._compare(produced)
@@ -365,6 +376,21 @@ class Job:
             ]
         )
 
+    def _keep_mismatched(self, error: HashMismatchError) -> None:
+        """Register a fixed output with another hash under the path that it has by that: with the hash mended, nothing is fetched again."""
+        if error.actual is None or self._mode != "normal":
+            return
+        place = self._store.real_path(error.actual.path)
+        self._store.protect([error.actual.path])
+        try:
+            # Nobody waits here: who has that path is at work on the very same, and we hold locks that they may want.
+            with hold_locks([place], _give_up):
+                if not self._store.is_valid(error.actual.path):
+                    self._keep([error.actual])
+        except BlockingIOError:
+            return
+        error.hint = f"{error.hint}; what was fetched is kept as `{error.actual.path}`"
+
     def _remove_invalid(self) -> None:
         for path in set(self._paths.values()) - self._store.valid_among(self._paths.values()):
             remove_leftovers(self._store.real_path(path))
@@ -402,6 +428,10 @@ class Job:
             if os.path.lexists(place):
                 _move(place, aside)
             _move(one.place, place)
+
+
+def _give_up() -> None:
+    raise BlockingIOError
 
 
 def _hash_of(place: str) -> Hash | None:

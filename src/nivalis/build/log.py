@@ -11,6 +11,9 @@ from types import TracebackType
 
 __all__ = ["BuildLog"]
 
+# A line that is longer is shown up to here, though the log has all of it: what builders say has no bounds.
+_LONGEST_LINE = 1 << 16
+
 
 class BuildLog:
     """The log of a running build: written to its file, and its last lines kept."""
@@ -36,16 +39,24 @@ class BuildLog:
         """Take what a builder said; the lines that are complete now, as a terminal would leave them."""
         self.size += len(data)
         self._put(self._compressor.compress(data) if self._compressor is not None else data)
-        self._line += data
-        *complete, rest = self._line.split(b"\n")
-        self._line = bytearray(rest)
-        lines = [_shown(line) for line in complete]
+        *complete, rest = data.split(b"\n")
+        lines = []
+        if complete:
+            self._append(complete[0])
+            lines.append(_shown(self._line))
+            self._line.clear()
+            # The others are whole, and mostly as they are shown.
+            if b"\r" in data:
+                lines += [_shown(bytearray(part)) for part in complete[1:]]
+            elif len(complete) > 1:
+                lines += b"\n".join(complete[1:]).decode("utf-8", "replace").split("\n")
+        self._append(rest)
         self.tail.extend(lines)
         return lines
 
     def close(self) -> list[str]:
         """End the log; a last line that had no end."""
-        lines = [_shown(bytes(self._line))] if self._line else []
+        lines = [_shown(self._line)] if self._line else []
         self.tail.extend(lines)
         self._line.clear()
         if self._file is not None:
@@ -62,6 +73,15 @@ class BuildLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _append(self, part: bytes) -> None:
+        self._line += part
+        if len(self._line) > _LONGEST_LINE:
+            # What a carriage return has overwritten is never shown, and of the rest the beginning.
+            returned = self._line.endswith(b"\r")
+            self._line = _visible(self._line)[:_LONGEST_LINE]
+            if returned:
+                self._line += b"\r"
+
     def _put(self, data: bytes) -> None:
         if self._file is None:
             return
@@ -75,6 +95,10 @@ class BuildLog:
             self._file = None
 
 
-def _shown(line: bytes | bytearray) -> str:
+def _visible(line: bytearray) -> bytearray:
     # A carriage return begins the line anew.
-    return bytes(line).rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+    return line.rstrip(b"\r").rpartition(b"\r")[2]
+
+
+def _shown(line: bytearray) -> str:
+    return _visible(line).decode("utf-8", "replace")

@@ -15,7 +15,8 @@ import os
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from nivalis import _native
 from nivalis._native import Hash
@@ -24,6 +25,7 @@ from nivalis.build.options import DerivationOptions, OutputChecks
 from nivalis.errors import StoreContentError
 from nivalis.store.derivation import Derivation, Output
 from nivalis.store.metadata import TIMES
+from nivalis.store.paths import base_name
 from nivalis.store.references import sort_by_references
 from nivalis.store.store import Store
 
@@ -77,8 +79,8 @@ def inspect_outputs(
         if output.is_fixed:
             _check_flat(name, output, place, drv_path)
         references, nar_hash, nar_size = _native.scan_path(place, list(candidates) if options.keeps_references(name) else [], store_dir)
-        ca = _check_fixed(name, output, place, references, nar_hash, drv_path) if output.is_fixed else None
-        produced[paths[name]] = Produced(name, paths[name], place, frozenset(references), nar_hash, nar_size, ca)
+        one = Produced(name, paths[name], place, frozenset(references), nar_hash, nar_size)
+        produced[one.path] = _check_fixed(one, output, drv_path, store_dir) if output.is_fixed else one
     try:
         order = sort_by_references({path: one.references for path, one in produced.items()})
     except StoreContentError as error:
@@ -145,24 +147,29 @@ def _check_flat(name: str, output: Output, place: str, drv_path: str) -> None:
         )
 
 
-def _check_fixed(name: str, output: Output, place: str, references: Sequence[str], nar_hash: Hash, drv_path: str) -> str:
-    recursive = output.hash_algo.startswith("r:")
+def _check_fixed(one: Produced, output: Output, drv_path: str, store_dir: str) -> Produced:
+    """`one`, with its content address.  Raises HashMismatchError, OutputError."""
+    method: Literal["nar", "flat"] = "nar" if output.hash_algo.startswith("r:") else "flat"
     algo = output.hash_algo.removeprefix("r:")
     wanted = Hash.parse(output.hash, algo)
-    found = nar_hash
-    if not recursive or algo != "sha256":
-        found = (_native.hash_nar(place, algo) if recursive else _native.hash_file(algo, place))[0]
+    found = one.nar_hash
+    if method == "flat" or algo != "sha256":
+        found = (_native.hash_nar(one.place, algo) if method == "nar" else _native.hash_file(algo, one.place))[0]
     if found != wanted:
         specified, got = wanted.format_prefixed("sri"), found.format_prefixed("sri")
-        raise HashMismatchError(
+        error = HashMismatchError(
             f"hash mismatch in fixed-output derivation `{drv_path}`\n  specified: {specified}\n     got:    {got}",
-            hint="if what was fetched is right, put the second hash into the expression",
+            hint=f"if what was fetched is right, put the second hash into the expression (`{found.format('nix32')}` where it says `{algo} =`)",
         )
-    if references:
+        if not one.references:
+            path = _native.make_fixed_output_path(base_name(one.path)[33:], method, found, [], store_dir)
+            error.actual = replace(one, path=path, ca=_native.make_content_address(method, found))
+        raise error
+    if one.references:
         raise OutputError(
-            f"fixed output `{name}` must not refer to store paths, but does to: `{min(references)}`", code="output-reference", where=drv_path
+            f"fixed output `{one.name}` must not refer to store paths, but does to: `{min(one.references)}`", code="output-reference", where=drv_path
         )
-    return _native.make_content_address("nar" if recursive else "flat", wanted)
+    return replace(one, ca=_native.make_content_address(method, wanted))
 
 
 def check_output_conditions(store: Store, drv_path: str, derivation: Derivation, options: DerivationOptions, produced: Sequence[Produced]) -> None:
