@@ -160,7 +160,7 @@ class HttpStore(CacheStore):
     def give_back(self, connection: _Connection) -> None:
         with self._mutex:
             self._busy.discard(connection)
-            if connection.sock is not None and not connection.is_shut:
+            if connection.sock is not None:
                 self._idle.setdefault(connection.origin, []).append(connection)
 
     def _drop(self, connection: _Connection) -> None:
@@ -277,14 +277,12 @@ class _Answer:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        is_read = self._response.isclosed() or self._response.length == 0
-        if is_read and not self._response.will_close:
-            self._response.close()
-            self._store.give_back(connection)
-        else:
-            self._response.close()
+        # Nothing is left of a known length; of any other, the response itself has found the end.
+        is_read = self._response.length == 0 or (self._response.length is None and self._response.isclosed())
+        self._response.close()
+        if not is_read or self._response.will_close or connection.is_shut:
             connection.close()
-            self._store.give_back(connection)
+        self._store.give_back(connection)
 
 
 def _unreachable(what: str, error: BaseException) -> CacheUnreachableError:
