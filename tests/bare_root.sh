@@ -25,7 +25,7 @@ failed=0
 
 cleanup() {
     # Nothing is removed as long as anything is mounted below it.
-    for _mount in dev/shm dev proc; do
+    for _mount in dev/pts dev/shm dev proc; do
         if mountpoint -q "$root/$_mount"; then umount "$root/$_mount"; fi
     done
     [ -n "${KEEP:-}" ] && { echo "kept: $root" >&2; return; }
@@ -71,18 +71,24 @@ for _node in null zero full random urandom tty; do
     cp -a "/dev/$_node" "$root/dev/$_node"
 done
 ln -s /proc/self/fd "$root/dev/fd"
-mkdir "$root/dev/shm"
+mkdir "$root/dev/shm" "$root/dev/pts"
 mount -t tmpfs shm "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 
 git clone --quiet --no-local "$checkout" "$root/root/nivalis"
 
 # ---------------------------------------------------------------------- what has to work in it
 
-# Only what a login there would have, and how to reach the registries.
+# The root becomes that of a mount namespace: in a chroot the kernel allows no user namespaces, so nothing could be built there, and
+# CppNix, which goes back to the mounts that it was started with, would leave it.
+enter='mount --rbind "$1" "$1" && cd "$1" && mkdir -p .host && pivot_root . .host && umount -l /.host && cd /root/nivalis && eval "$2"'
+
+# Only what a login there would have, and how to reach the registries.  The machine may be busy with more than this.
 inside() {
-    env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin NIVALIS_TEST_SLACK=3 \
         $(env | grep -E '^(PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|DEFAULT_TIMEOUT)|SSL_CERT_FILE|CARGO_HTTP_[A-Z_]*|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY)=[^[:space:]]*$' || true) \
-        chroot "$root" /bin/sh -c "cd /root/nivalis && $1"
+        unshare --mount --propagation private /bin/sh -c "$enter" sh "$root" "$1"
 }
 
 # step <name> <limit in seconds> <command>
