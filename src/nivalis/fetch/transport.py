@@ -33,8 +33,8 @@ _PIECE = 1 << 16
 _LONGEST_PAUSE = 60.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-# A transfer that has brought so much since it last broke off has earned its attempts anew.
-_PROGRESS = 1 << 20
+# A connection that has brought so much has earned the next one its attempts anew.
+_PROGRESS = 1 << 18
 # The slowest that a server may be, in bytes a second over so many seconds: one that sends a byte now and then holds nobody for ever.
 _SLOWEST, _WINDOW = 1, 120.0
 
