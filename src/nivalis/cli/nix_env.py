@@ -20,7 +20,7 @@ from nivalis.profile.generations import Generation, remove_old_generations
 from nivalis.profile.profiles import Profile, find_default_profile, link_default_profile
 from nivalis.store.layout import StoreLayout
 
-__all__ = ["Options", "main", "nix_env"]
+__all__ = ["Options", "nix_env", "run_program", "user_name"]
 
 _HELP = """\
 Usage: nix-env OPERATION [FLAGS] [WORDS...]
@@ -119,7 +119,8 @@ _BELONGS: Mapping[str, frozenset[str]] = {
     "set": _SOURCES,
     "query": _LISTED | {"attr"},
 }
-_LETTERS = {"-E": "from-expression", "-r": "remove-all", "-s": "status", "-c": "compare-versions", "-a": "available"}
+_LETTERS = {"-E": "from-expression", "-r": "remove-all", "-s": "status", "-c": "compare-versions"}
+_PLACES = {"--installed": "installed", "--available": "available", "-a": "available"}
 
 
 class Options(BuildOptions):
@@ -164,6 +165,7 @@ class Options(BuildOptions):
             own |= {name: (0, lambda operation=operation: self._choose(operation)) for name in names}
         plain = {f"--{name}": name for name in [*_LISTED, "from-expression", "preserve-installed", "remove-all"]} | _LETTERS
         own |= {flag: (0, lambda name=name: self._give(name)) for flag, name in plain.items()}
+        own |= {flag: (0, lambda source=source: self._list_from(source)) for flag, source in _PLACES.items()}
         own |= {f"--{rule}": (0, lambda rule=rule: self._give(rule, "rule", rule)) for rule in _RULES}
         return {**super().flags(), **own}
 
@@ -195,6 +197,11 @@ class Options(BuildOptions):
             raise UsageError(f"only one operation may be specified, and there are `--{self.operation}` and `--{operation}`")
         self.operation = operation
 
+    def _list_from(self, source: str) -> None:
+        # The last one counts.
+        self.given -= {"installed", "available"}
+        self.given.add(source)
+
     def _give(self, name: str, field: str | None = None, value: str | None = None) -> None:
         self.given.add(name)
         if field is not None:
@@ -211,9 +218,9 @@ class Options(BuildOptions):
             self.words.append(word)
 
 
-def main() -> None:
-    """The program."""
-    raise SystemExit(run(lambda: nix_env(sys.argv[1:])))
+def run_program() -> int:
+    """The program; its exit status."""
+    return run(lambda: nix_env(sys.argv[1:]))
 
 
 def nix_env(words: Sequence[str]) -> int:

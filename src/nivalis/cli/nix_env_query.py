@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nivalis.cli.arguments import UsageError
+from nivalis.cli.effects import LazySubstituter
 from nivalis.cli.nix_env import Options
 from nivalis.cli.nix_env_sources import Sources, open_sources
 from nivalis.lang.encoding import encode
@@ -21,7 +22,6 @@ from nivalis.profile.names import PackageName, compare_versions
 from nivalis.profile.packages import read_columns
 from nivalis.profile.profiles import Profile
 from nivalis.profile.selection import select
-from nivalis.store.layout import StoreLayout
 from nivalis.store.store import Store
 
 __all__ = ["query"]
@@ -34,7 +34,7 @@ def query(options: Options, profile: Profile, environment: dict[str, str]) -> in
     if "attr-path" in options.given and "available" not in options.given:
         raise UsageError("flag '--attr-path' only works with `--available`", hint="what is installed has no attribute path")
     with open_sources(options, profile.layout, environment) as sources:
-        packages = _Query(options, profile, sources).run()
+        packages = _Query(options, profile, sources, environment).run()
     if "json" in options.given:
         _write(json.dumps({row["path"]: _json_of(row, options) for row in packages}, indent=2, ensure_ascii=False) + "\n")
     elif "xml" in options.given:
@@ -45,7 +45,8 @@ def query(options: Options, profile: Profile, environment: dict[str, str]) -> in
 
 
 class _Query:
-    def __init__(self, options: Options, profile: Profile, sources: Sources) -> None:
+    def __init__(self, options: Options, profile: Profile, sources: Sources, environment: dict[str, str]) -> None:
+        self._environment = environment
         self._options = options
         self._given = options.given
         self._profile = profile
@@ -93,24 +94,27 @@ class _Query:
 
     def _add_status(self, rows: list[_Row], installed: Sequence[FoundDerivation]) -> list[_Row]:
         there = {row["out"] for row in _read_columns([found.value for found in installed], {"out"}) if row is not None}
-        valid = _valid_among(self._profile.layout, {row["out"] for row in rows})
+        valid, fetchable = self._find_present({row["out"] for row in rows})
         shown = []
         for row in rows:
-            row |= {"installed": row["out"] in there, "valid": row["out"] in valid, "substitutable": False}
+            row |= {"installed": row["out"] in there, "valid": row["out"] in valid, "substitutable": row["out"] in fetchable}
             if row["valid"] or row["substitutable"] or not self._options.prebuilt_only:
                 shown.append(row)
         return shown
 
+    def _find_present(self, paths: set[str]) -> tuple[set[str], set[str]]:
+        """Those of `paths` that are valid, and those that can be fetched."""
+        if not self._profile.layout.database_dir.is_dir():
+            return set(), set()
+        with (
+            Store.open(self._profile.layout, read_only=True) as store,
+            LazySubstituter(store, self._environment, self._options.config) as substituter,
+        ):
+            return store.valid_among(paths), substituter.available(paths)
+
 
 def _read_columns(values: Sequence[Any], names: set[str]) -> list[_Row | None]:
     return read_columns(values, sorted(names), skip_failed_assertions=True) if names else [{} for _ in values]
-
-
-def _valid_among(layout: StoreLayout, paths: set[str]) -> set[str]:
-    if not layout.database_dir.is_dir():
-        return set()
-    with Store.open(layout, read_only=True) as store:
-        return store.valid_among(paths)
 
 
 def _add_comparison(rows: Iterable[_Row], others: Iterable[FoundDerivation]) -> None:

@@ -51,6 +51,8 @@ class Sources:
     def available(self, attribute: str = "") -> list[FoundDerivation]:
         """All packages below an attribute path, for the systems that are wanted.  Raises EvalError."""
         found = self._search(find_along_path(self.expression(), attribute, self._arguments))
+        if attribute:
+            found = [one._replace(path=f"{attribute}.{one.path}" if one.path else attribute) for one in found]
         wanted = self._options.system_filter
         if wanted == "*":
             return found

@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["nix_build", "nix_instantiate"]
+__all__ = ["nix_build", "nix_env", "nix_instantiate"]
 
 
 def nix_instantiate() -> None:
@@ -38,6 +38,14 @@ def nix_build() -> None:
     from nivalis.cli.nix_build import run_program
 
     raise SystemExit(run_program())
+
+
+def nix_env() -> None:
+    """The program `nix-env`, of whose answers none is kept; it starts and ends as quickly as the others."""
+    gc.disable()
+    from nivalis.cli.nix_env import run_program
+
+    _leave(run_program())
 
 
 def _leave(status: int) -> NoReturn:

@@ -1,10 +1,75 @@
 """Profiles: what a user or a system has installed, in generations that can be gone back to.
 
-What it is: finding and removing generations (`generations`).
+    with Evaluator(store, settings) as evaluator:
+        profile = Profile(Path("/nix/var/nix/profiles/per-user/me/profile"), store.layout)
+        token = profile.token
+        installed = read_manifest(evaluator, store.layout, profile.environment)
+        change = remove(installed, ["hello"], store_path_of=..., warn=print)
+        path = make_environment(store, change.elements, build)
+        profile.switch_to_path(store, path, expected=token)
 
-What it may import: `nivalis.store` and what is below it.
+What it is: generations of a profile and switching between them (`Profile`), the elements of a user environment and its manifest,
+what installing, removing and upgrading make of them (functions from elements to elements), choosing packages by name, and
+the expression that packages come from by default.
 
-What it does not do: it builds nothing and collects nothing; a generation is a garbage-collector root by the place of its link alone.
+What it may import: `nivalis.lang`, `nivalis.store`, `nivalis.build` and what is below them.
+
+What it does not do: it builds nothing itself (building is handed in) and collects nothing; a generation is a garbage-collector root
+by the place of its link.  It says nothing to the user, and reads neither the environment nor the working directory.
+
+The names here are imported when they are first used.
 """
 
-from __future__ import annotations
+TYPE_CHECKING = False  # `typing` itself is not for free
+if TYPE_CHECKING:
+    from nivalis.profile.default_expression import eval_source
+    from nivalis.profile.environment import make_environment
+    from nivalis.profile.generations import Generation
+    from nivalis.profile.manifest import read_manifest
+    from nivalis.profile.operations import Change, install, remove, set_flag, upgrade
+    from nivalis.profile.packages import Available, Element
+    from nivalis.profile.profiles import Profile
+    from nivalis.profile.selection import pick_newest, select
+
+__all__ = [
+    "Available",
+    "Change",
+    "Element",
+    "Generation",
+    "Profile",
+    "eval_source",
+    "install",
+    "make_environment",
+    "pick_newest",
+    "read_manifest",
+    "remove",
+    "select",
+    "set_flag",
+    "upgrade",
+]
+
+_MODULES = {
+    "Available": "packages",
+    "Change": "operations",
+    "Element": "packages",
+    "Generation": "generations",
+    "Profile": "profiles",
+    "eval_source": "default_expression",
+    "install": "operations",
+    "make_environment": "environment",
+    "pick_newest": "selection",
+    "read_manifest": "manifest",
+    "remove": "operations",
+    "select": "selection",
+    "set_flag": "operations",
+    "upgrade": "operations",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return found

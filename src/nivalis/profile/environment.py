@@ -16,12 +16,12 @@ from nivalis.profile.packages import Element
 from nivalis.store.derivation import Derivation, Output
 from nivalis.store.store import Store
 
-__all__ = ["Build", "make_environment"]
+__all__ = ["ENVIRONMENT_NAME", "Build", "make_environment"]
 
 # Makes store paths valid: derivations (all outputs), `derivation!output`, or paths to be fetched.  Raises NivalisError.
 Build = Callable[[Sequence[str]], object]
 
-_NAME = "user-environment"
+ENVIRONMENT_NAME = "user-environment"
 
 
 def make_environment(store: Store, elements: Iterable[Element], build: Build, *, keep_derivations: bool = False) -> str:
@@ -48,18 +48,18 @@ def _write_derivation(store: Store, elements: Iterable[Element], manifest: str) 
         "builder": "builtin:buildenv",
         "derivations": " ".join(_describe(element) for element in elements),
         "manifest": manifest,
-        "name": _NAME,
+        "name": ENVIRONMENT_NAME,
         "out": "",
         "preferLocalBuild": "1",
         "system": "builtin",
     }
-    blank = Derivation({"out": Output("")}, "builtin", "builtin:buildenv", env=variables, input_srcs=frozenset([manifest]))
+    blank = Derivation({"out": Output(None)}, "builtin", "builtin:buildenv", env=variables, input_srcs=frozenset([manifest]))
     # There is no input derivation, so its hash is that of its text without the output path.
     digest = hashlib.sha256(blank.unparse(store.store_dir)).digest()
-    out_path = _native.make_output_path("out", _native.Hash("sha256", digest), _NAME, store.store_dir)
+    out_path = _native.make_output_path("out", _native.Hash("sha256", digest), ENVIRONMENT_NAME, store.store_dir)
     derivation = replace(blank, outputs={"out": Output(out_path)}, env={**variables, "out": out_path})
     store.protect([out_path])
-    return store.add_text(f"{_NAME}.drv", derivation.unparse(store.store_dir), derivation.references), out_path
+    return store.add_text(f"{ENVIRONMENT_NAME}.drv", derivation.unparse(store.store_dir), derivation.references), out_path
 
 
 def _describe(element: Element) -> str:

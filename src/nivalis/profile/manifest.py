@@ -7,6 +7,7 @@ byte, as the environment's store path depends on it; reading it is evaluating it
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ManifestError", "find_installed", "print_manifest", "read_manifest"]
 
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*", re.ASCII)
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
@@ -72,15 +74,24 @@ def _print(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return f'"{value.translate(_ESCAPES).replace("${", chr(92) + "${")}"'
+            return _quote(value)
         case float():
             return f"{value:g}"
         case Mapping():
-            return "{ " + "".join(f"{name} = {_print(inner)}; " for name, inner in sorted(value.items())) + "}"
+            return "{ " + "".join(f"{_print_name(name)} = {_print(inner)}; " for name, inner in sorted(value.items())) + "}"
         case Sequence():
             return "[ " + "".join(f"{_print(inner)} " for inner in value) + "]"
         case _:
             return str(value)
+
+
+def _print_name(name: str) -> str:
+    # Of the words that cannot be names, CppNix knows just this one.
+    return name if name != "if" and _IDENTIFIER.fullmatch(name) else _quote(name)
+
+
+def _quote(text: str) -> str:
+    return f'"{text.translate(_ESCAPES).replace("${", chr(92) + "${")}"'
 
 
 def coerce_to_word(value: MetaValue) -> str:

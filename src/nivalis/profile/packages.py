@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from nivalis.errors import EvalError
+from nivalis.errors import EvalError, Frame
 from nivalis.lang.get_derivations import FoundDerivation
 from nivalis.lang.value import AttrSet
 
@@ -73,9 +73,27 @@ def read_columns(values: Sequence[AttrSet], names: Iterable[str], *, skip_failed
         return []
     kernel = values[0].__nix_value__.evaluator
     arguments = [kernel.from_python(argument) for argument in (skip_failed_assertions, list(names), list(values))]
-    text = kernel.eval_text(_COLUMNS, base_dir="/").call(arguments).scalar()
+    try:
+        text = kernel.eval_text(_COLUMNS, base_dir="/").call(arguments).scalar()
+    except EvalError as error:
+        _leave_out_columns(error)
+        raise
     rows: list[dict[str, Any] | None] = json.loads(str(text))
     return rows
+
+
+def _leave_out_columns(error: EvalError) -> None:
+    """Take from an error what points into the expression of the columns: it is not the user's."""
+    own = frozenset(_COLUMNS.splitlines())
+    if error.position is not None and error.position.source in own:
+        error.position = None
+    trace = []
+    for frame in error.trace:
+        if frame.text.startswith("while querying"):
+            trace.append(Frame(frame.text))
+        elif frame.position is not None and frame.position.source not in own:
+            trace.append(frame)
+    error.trace = tuple(trace)
 
 
 @dataclass(frozen=True, slots=True)
