@@ -131,7 +131,8 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
         if built is None:
             return status
         sys.stdout.buffer.write(built.output)
-        if request is not None and not options.from_stdin and not options.json_events and options.mode == "normal":
+        is_plain = options.mode == "normal" and not options.from_stdin and not options.json_events
+        if request is not None and command == "nix-build" and is_plain:
             # For `start`, which knows the words alone: not what stdin says, and no events.
             whole = Request(command, words, folder, environment)
             whole.keep_after(request, built.output, links=_read_roots(layout, built.links), paths=built.paths)

@@ -292,7 +292,7 @@ def evaluator_identity() -> str:
     """What tells this evaluator from every other: its version, and the times and sizes of its files (as they were when first asked)."""
     package = os.path.dirname(nivalis.__file__)
     words = [nivalis.__version__]
-    for name in ("", "lang", "store", "cli"):
+    for name in ("", "cli", "lang", "settings", "store"):
         try:
             with os.scandir(os.path.join(package, name)) as entries:
                 files = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith((".py", ".so"))]
