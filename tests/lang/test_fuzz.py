@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 import lang_corpus
-from nivalis.errors import EvalError
+from nivalis.errors import EvalError, InternalError
 from nivalis.lang import EvalSettings, Evaluator, Function
 
 SETTINGS = EvalSettings(system="x86_64-linux", max_memory=1 << 30)
@@ -93,8 +93,9 @@ def _answer(evaluator: Evaluator, text: bytes) -> str:
             value = value({"a": 1, "lib": {}, "pkgs": {}})
         value.force(deep=True)
         return value.print()
+    except InternalError as error:
+        raise AssertionError(text) from error
     except EvalError as error:
-        assert error.code != "internal-bug", (text, str(error))
         assert str(error)
         return error.code
     finally:
