@@ -12,9 +12,9 @@ from nivalis.build import mounts
 # A text, a folder, a symlink and `count` texts more.
 MANY = """
 let folder = sh "folder" "mkdir $out; echo in > $out/file"; link = sh "link" "ln -s ${folder} $out";
-in shWith "many" { passAsFile = [ "texts" ]; texts = map (n: builtins.toFile "t${toString n}" "x") (builtins.genList (n: n) COUNT); unused = folder; }
-  "cat ${link}/file > $out; cat $(cat $textsPath) | wc -c >> $out; ls /nix/store | grep -c -v -- -many >> $out
-   touch ${folder}/file ${link}/x $(cut -d' ' -f1 $textsPath) 2>&1 | grep -c Read-only >> $out; rm -rf ${folder} || true; cat ${link}/file >> $out
+in shWith "many" { passAsFile = [ "many" ]; many = texts COUNT; unused = folder; }
+  "cat ${link}/file > $out; cat $(cat $manyPath) | wc -c >> $out; ls /nix/store | grep -c -v -- -many >> $out
+   touch ${folder}/file ${link}/x $(cut -d' ' -f1 $manyPath) 2>&1 | grep -c Read-only >> $out; rm -rf ${folder} || true; cat ${link}/file >> $out
    rmdir ${folder} 2>&1 | grep -o busy >> $out; umount ${folder} 2>&1 | grep -o 'not permitted' >> $out; echo end >> $out"
 """
 

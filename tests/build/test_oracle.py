@@ -84,11 +84,13 @@ CASES = {
         shWith "export" { exportReferencesGraph = [ "g" a "h" a.drvPath "source" (builtins.toFile "x" "x") ]; } "mkdir $out; cp g h source $out"
     """,
     "fixed-structured": """
-        shWith "fixed" { __structuredAttrs = true; outputHash = builtins.hashString "sha256" "x\n"; outputHashAlgo = "sha256"; impureEnvVars = [ "HOME" ]; }
+        shWith "fixed" {
+          __structuredAttrs = true; outputHash = builtins.hashString "sha256" "x\n"; outputHashAlgo = "sha256"; impureEnvVars = [ "HOME" ]; }
           "echo x > $(grep -o '/nix/store/[a-z0-9]*-fixed' .attrs.json | head -n1)"
     """,
     "pass-as-file": """
-        shWith "pass" { passAsFile = "a b  none"; a = "1\n"; b = ""; c = "3"; "d-e" = "4"; } "cat $aPath $bPath > $out; env | sort >> $out; ls -lA | cut -c1-10 >> $out"
+        shWith "pass" { passAsFile = "a b  none"; a = "1\n"; b = ""; c = "3"; "d-e" = "4"; }
+          "cat $aPath $bPath > $out; env | sort >> $out; ls -lA | cut -c1-10 >> $out"
     """,
     "requirements": """
         shWith "kvm" { requiredSystemFeatures = [ "big-parallel" ]; preferLocalBuild = true; allowSubstitutes = false; } "env | sort > $out"
@@ -102,7 +104,8 @@ CASES = {
         } "echo [$NO_SUCH_VARIABLE] > $out"
     """,
     "symlink-loop": """
-        shWith "loop" { outputs = [ "out" "tree" ]; } "ln -s $out $out; mkdir $tree; ln -s . $tree/self; ln -s ../$tree $tree/up; ln -s /proc/self/root $tree/root"
+        shWith "loop" { outputs = [ "out" "tree" ]; }
+          "ln -s $out $out; mkdir $tree; ln -s . $tree/self; ln -s ../$tree $tree/up; ln -s /proc/self/root $tree/root"
     """,
     "odd-names": """
         sh "odd" "

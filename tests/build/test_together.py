@@ -85,12 +85,24 @@ def test_killed_at_random_points(workshop: Any, tmp_path: Path, cpp_build: Calla
     with Store.open(StoreLayout.under(root)) as store:
         drv_path = type(workshop)(store, workshop.environment).instantiate(GRAPH)
     chance = random.Random(3)
-    for _ in range(8):
+    hit = 0
+    for _ in range(12):
         process = _start(root, workshop.environment, drv_path)
-        time.sleep(chance.uniform(0.15, 0.6))
+        # Half of them as soon as the first build has begun, however slow the machine is, and the others somewhere.
+        if chance.random() < 0.5:
+            _await(lambda process=process: process.poll() is not None or _is_building(workshop))  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.05))
+        else:
+            time.sleep(chance.uniform(0.15, 0.6))
         process.kill()
         process.communicate()
+        hit += _is_building(workshop)
         _verify(cpp_build, root)
+        # What was finished is there, and so the next attempt begins with something else: begin anew now and then.
+        if chance.random() < 0.3:
+            _forget_outputs(workshop.store)
+        _clear(workshop.environment["TMPDIR"])
+    assert hit >= 3
     process = _start(root, workshop.environment, drv_path)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -102,6 +114,17 @@ def test_killed_at_random_points(workshop: Any, tmp_path: Path, cpp_build: Calla
     assert cpp_build(root, "nix-store", "--gc").status == 0
     assert _leftovers(workshop.store) == set()
     _clear(workshop.environment["TMPDIR"])
+
+
+def _is_building(workshop: Any) -> bool:
+    return bool(os.listdir(workshop.environment["TMPDIR"]))
+
+
+def _forget_outputs(store: Store) -> None:
+    from nivalis.store.gc import delete_paths
+    from nivalis.store.queries import KeepPolicy
+
+    delete_paths(store, [path for path in store.database.all_valid() if not path.endswith(".drv")], KeepPolicy())
 
 
 def _leftovers(store: Store) -> set[str]:
@@ -187,7 +210,10 @@ def _as_user(home: Path) -> int:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-    text = 'sh "top" "cat ${sh "one" "[ $(id -u) = 1000 ]; echo one > $out"} > $out; rm -rf /build/*"'
+    # Once with few inputs, and once with so many that they are mounted beforehand, by a Python that this user may run.
+    sys.executable = "/usr/bin/python3"
+    text = """let few = sh "few" "[ $(id -u) = 1000 ]; echo one > $out"; in
+        shWith "top" { many = texts 99; } "cat $many > /dev/null; cat ${few} > $out; rm -rf /build/*" """
     with Store.open(StoreLayout.under(home / "store")) as store:
         with Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
             value: Any = evaluator.eval(PRELUDE + text)

@@ -6,6 +6,8 @@ import grp
 import os
 import pwd
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from nivalis.build import mounts
 from nivalis.build.errors import CannotBuildError
 from nivalis.build.events import BuildLine
 from nivalis.build.users import can_reach, take_user
@@ -40,15 +43,16 @@ def open_place() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_builds_run_as_build_users(open_place: Path, workshop: Any) -> None:
+@pytest.mark.parametrize("inputs", [1, 2 * mounts.WORTHWHILE])
+def test_builds_run_as_build_users(inputs: int, open_place: Path, workshop: Any) -> None:
     environment = {**workshop.environment, "TMPDIR": str(open_place)}
     with Store.open(StoreLayout.under(open_place / "root")) as store:
         seen = _Owners(open_place)
         shop = type(workshop)(store, environment, seen)
-        text = """shWith "who" { passAsFile = [ "long" ]; long = "text"; } "
-          echo seen; mkdir $out; id -u > $out/id; touch /build/x /tmp/x; ln $out/id $out/again; cat $longPath > $out/long
+        text = """shWith "who" { passAsFile = [ "long" ]; long = "text"; i = texts COUNT; } "
+          echo seen; cat $i; mkdir $out; id -u > $out/id; touch /build/x /tmp/x; ln $out/id $out/again; cat $longPath > $out/long
         " """
-        place = Path(shop.build(text))
+        place = Path(shop.build(text.replace("COUNT", str(inputs))))
         assert set(seen.owners) <= set(_members()) and seen.owners
         assert ((place / "id").read_text(), (place / "long").read_text()) == ("1000\n", "text")
         assert {path.lstat().st_uid for path in (place, *place.iterdir())} == {0}
@@ -75,6 +79,22 @@ class _Owners(list[Any]):
         super().append(event)
         if isinstance(event, BuildLine):
             self.owners += [path.stat().st_uid for path in self._folder.glob("nix-build-*")]
+
+
+def test_there_are_none_in_a_namespace_without_them(workshop: Any, tmp_path: Path) -> None:
+    program = """
+import os, sys
+from nivalis.build import BuildSettings, realise
+from nivalis.store import Store, StoreLayout
+with Store.open(StoreLayout.under(sys.argv[1])) as store:
+    realise(store, sys.argv[2:], BuildSettings.make("x86_64-linux", dict(os.environ))).check()
+"""
+    drv_path = workshop.instantiate('shWith "x" { i = texts 99; } "id -u > $out"')
+    argv = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program, str(tmp_path / "root"), drv_path]
+    if subprocess.run([*argv[:3], "true"], check=False).returncode != 0:
+        pytest.skip("there can be no such namespace here")
+    subprocess.run(argv, env={**os.environ, **workshop.environment}, check=True)
+    assert Path(workshop.store.real_path(workshop.realise(drv_path).paths[0])).read_text() == "1000\n"
 
 
 def test_each_is_taken_once(tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ class Job:
             raise SandboxError("an output that is valid already can only be built again in the sandbox", where=self._drv_path)
         if self._program is None and store.layout.is_moved:
             raise SandboxError(
-                f"a store under another root can only be built in with the sandbox: `{store.layout.real_store_dir}`", hint="leave `sandbox` on"
+                f"a store under another root can only be built in with the sandbox: `{store.layout.real_store_dir}`",
+                hint="`--option sandbox true`; a `nix.conf` may turn it off, as Debian's does",
             )
         inputs = self._find_inputs()
         is_builtin = derivation.builder.startswith(builtin_builders.PREFIX)
@@ -356,9 +357,18 @@ class Job:
         error.tail = tail
         if settings.keep_log:
             error.hint = f"`nivalis log {self._drv_path}` shows the whole log"
+        builder = self._derivation.builder
+        if self._program is not None and builder.startswith("/") and not self._is_seen(builder):
+            error.hint = (
+                f"the sandbox has no `{builder}`; the setting `sandbox-paths` adds it, and a static shell (package busybox-static) is its `/bin/sh`"
+            )
         if _free_space(settings.build_dir, str(self._store.layout.real_store_dir)) < 8 * 1024 * 1024:
             error.hint = f"the disk is full{'; ' + error.hint if error.hint else ''}"
         raise error
+
+    def _is_seen(self, place: str) -> bool:
+        shown = [self._store.store_dir, *(inside for inside, _ in self._settings.sandbox_paths)]
+        return any(place == inside or place.startswith(f"{inside}/") for inside in shown)
 
     # ---- the outputs ----
 

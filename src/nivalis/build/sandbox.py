@@ -24,8 +24,8 @@ __all__ = ["Sandbox", "check_available", "write_etc"]
 UID, GID = 1000, 100
 _PROGRAM = "bwrap"
 _HINT = (
-    "`--option sandbox false` builds without: then a builder sees the whole machine and the network, can read what the user can read, "
-    "and what it makes may depend on all that"
+    "`--option sandbox false` builds without, unless the store is under another root: then a builder sees the whole machine and the "
+    "network, can read what the user can read, and what it makes may depend on all that"
 )
 
 

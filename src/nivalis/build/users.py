@@ -33,22 +33,29 @@ class BuildUser:
 
 
 def take_user(group: str, state_dir: Path) -> BuildUser | None:
-    """A free build user; None where builds do not have them: not root, or no such group.  Raises CannotBuildError if all are taken."""
+    """A free build user; None where builds do not have them: not root, no such group, or root only of a namespace without these users.
+
+    Raises CannotBuildError if all are taken.
+    """
     if not group or os.geteuid() != 0:
         return None
     try:
         entry = grp.getgrnam(group)
     except KeyError:
         return None
+    if not _is_mapped(entry.gr_gid, "gid_map"):
+        return None
     pool = state_dir / "userpool"
     pool.mkdir(parents=True, exist_ok=True)
+    is_any = False
     for name in entry.gr_mem:
         try:
             uid = pwd.getpwnam(name).pw_uid
         except KeyError:
             continue
-        if uid == 0:
+        if uid == 0 or not _is_mapped(uid, "uid_map"):
             continue
+        is_any = True
         lock = os.open(pool / str(uid), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,9 +63,18 @@ def take_user(group: str, state_dir: Path) -> BuildUser | None:
             os.close(lock)
             continue
         return BuildUser(uid, entry.gr_gid, lock)
-    if not entry.gr_mem:
+    if not is_any:
         return None
     raise CannotBuildError(f"all build users are busy: group `{group}`", hint="run fewer builds at once (`--max-jobs`), or add users to the group")
+
+
+def _is_mapped(number: int, table: str) -> bool:
+    """Whether there is a user or group of that number in our user namespace."""
+    for line in Path("/proc/self", table).read_text().splitlines():
+        first, _, count = map(int, line.split())
+        if first <= number < first + count:
+            return True
+    return False
 
 
 def can_reach(user: BuildUser, places: Collection[str]) -> bool:

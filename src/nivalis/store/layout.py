@@ -154,7 +154,13 @@ class StoreLayout(NamedTuple):
             return
         status = self.real_store_dir.stat()
         if (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) != (0, group, 0o1775):
-            os.chown(self.real_store_dir, 0, group)
+            try:
+                os.chown(self.real_store_dir, 0, group)
+            except OSError as error:
+                # Root of a user namespace in which there is no such group: it has no build users either.
+                if error.errno != errno.EINVAL:
+                    raise
+                return
             self.real_store_dir.chmod(0o1775)
 
 
