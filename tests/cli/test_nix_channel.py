@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +20,6 @@ from nivalis.build.errors import SandboxError
 from nivalis.build.sandbox import check_available
 from nivalis.cli.nix_channel import nix_channel
 from nivalis.errors import NivalisError
-from nivalis.lang.search_path import SearchEntry, default_search_path
 from nivalis.profile.channels import add_channel, infer_name, read_channels
 from oracle import cppnix28
 
@@ -164,16 +165,68 @@ def test_both_make_the_same(environment: dict[str, str], ours: Program, theirs: 
     assert theirs("--verify", "--check-contents", program="nix-store") == ""
 
 
-def test_search_path(environment: dict[str, str], ours: Program, server: Server) -> None:
+def _instantiate(*words: str) -> subprocess.CompletedProcess[str]:
+    code = "from nivalis.cli.start import nix_instantiate; nix_instantiate()"
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+
+
+def test_search_path(environment: dict[str, str], ours: Program, theirs: Program, server: Server) -> None:
     _publish(server, "/foo", '{ }: "from the channel"')
     ours("--add", f"{server.address}/foo", "foo")
+    ours("--add", f"{server.address}/foo", "nixpkgs")
     ours("--update")
-    places = default_search_path(environment, environment["NIX_STATE_DIR"])
-    assert places[0] == SearchEntry("", f"{environment['HOME']}/.nix-defexpr/channels")
-    code = "from nivalis.cli.nix_instantiate import run_program; raise SystemExit(run_program())"
-    command = [sys.executable, "-c", code, "--eval", "-E", "import <foo> { }"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    answer = _instantiate("--eval", "-E", "import <foo> { }")
     assert (answer.stdout, answer.stderr) == ('"from the channel"\n', "")
+    ask = ["--eval", "--strict", "--json", "-E", "builtins.nixPath"]
+    oracle, _ = cppnix28()
+    assert oracle is not None
+    unset = ["/usr/bin/env", "-u", "NIX_PATH", *oracle.command("nix-instantiate")]
+    variables = {**os.environ, "NIX_CONF_DIR": oracle.env["NIX_CONF_DIR"]}
+    answered = subprocess.run([*unset, *ask], env=variables, capture_output=True, text=True, check=True).stdout
+    assert json.loads(_instantiate(*ask).stdout) == json.loads(answered)
+
+
+def test_a_moved_store(environment: dict[str, str], ours: Program, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_LOG_DIR"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NIX_REMOTE", f"local?root={tmp_path}/root")
+    _publish(server, "/foo", "1")
+    ours("--add", f"{server.address}/foo")
+    ours("--update")
+    answer = _instantiate("--eval", "-E", "import <foo>")
+    assert answer.stdout == "1\n", answer.stderr
+    _publish(server, "/foo", "2")
+    ours("--update")
+    assert _instantiate("--eval", "-E", "import <foo>").stdout == "2\n"
+    ours("--rollback")
+    assert _instantiate("--eval", "-E", "import <foo>").stdout == "1\n"
+    ours("--remove", "foo")
+    assert "search-path" in _instantiate("--eval", "-E", "import <foo>").stderr
+
+
+def test_killed_at_any_moment(environment: dict[str, str], ours: Program, server: Server) -> None:
+    _publish(server, "/foo", "0")
+    ours("--add", f"{server.address}/foo")
+    ours("--update")
+    code = "from nivalis.cli.nix_channel import main; main()"
+    text, took = "0", 0.0
+    for number in range(1, 7):
+        _publish(server, "/foo", str(number))
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "--update"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        # How long an update takes here is known from one that is let be.
+        if number > 1:
+            time.sleep(took * number / 7)
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        took = took or time.monotonic() - started
+        found = (_profile(environment) / "foo/default.nix").read_text()
+        assert found in (text, str(number))
+        text = found
+    ours("--update")
+    assert (_profile(environment) / "foo/default.nix").read_text() == "6"
 
 
 def test_an_update_that_fails_changes_nothing(environment: dict[str, str], ours: Program, server: Server, tmp_path: Path) -> None:
