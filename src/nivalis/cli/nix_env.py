@@ -6,8 +6,8 @@ generations is done here; `nix_env_query` lists packages, `nix_env_change` chang
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -251,7 +251,10 @@ def nix_env(words: Sequence[str]) -> int:
 
 def user_name() -> str:
     """Who runs this."""
-    return "root" if os.geteuid() == 0 else getpass.getuser()
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return os.environ.get("USER") or str(os.geteuid())
 
 
 def _find_profile(options: Options, layout: StoreLayout, environment: dict[str, str]) -> Path:

@@ -12,7 +12,7 @@ does not know, the same rules in Python go over the same values again, and say w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nivalis.errors import EvalError, Frame
@@ -130,7 +130,11 @@ class _Search:
         for row in range(0, count, 3):
             below, name, value = str(rows.item(row).scalar()), rows.item(row + 1).scalar(), AttrSet(rows.item(row + 2))
             if name is None:
-                self.walk(value, below)
+                try:
+                    self.walk(value, below)
+                except EvalError as error:
+                    error.trace = (*error.trace, *_frames_to(owner, below[len(path) :].lstrip(".").split(".")))
+                    raise
             elif value.identity not in self._seen:
                 self._seen.add(value.identity)
                 self.found.append(FoundDerivation(below, str(name), value))
@@ -159,6 +163,16 @@ class _Search:
             if not self._skip or error.code not in ("assertion-failed", "thrown"):
                 raise
         return None
+
+
+def _frames_to(owner: Value, names: Sequence[str]) -> list[Frame]:
+    """The frames of a trace that leads through attributes, innermost first."""
+    frames = []
+    for name in names:
+        assert isinstance(owner, AttrSet)
+        frames.append(Frame(f"while evaluating the attribute '{name}'", owner.position_of(name)))
+        owner = owner[name]
+    return frames[::-1]
 
 
 def _read_string(owner: AttrSet, name: str) -> str:

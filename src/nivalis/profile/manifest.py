@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nivalis.lang.evaluator import Evaluator
     from nivalis.store.layout import StoreLayout
 
-__all__ = ["ManifestError", "find_installed", "print_manifest", "read_manifest"]
+__all__ = ["ManifestError", "coerce_to_word", "find_installed", "print_manifest", "read_manifest"]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*", re.ASCII)
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})

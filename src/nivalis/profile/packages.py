@@ -21,7 +21,7 @@ from nivalis.errors import EvalError, Frame
 from nivalis.lang.get_derivations import FoundDerivation
 from nivalis.lang.value import AttrSet
 
-__all__ = ["Available", "Element", "MetaValue", "read_columns"]
+__all__ = ["Available", "Element", "MetaValue", "read_columns", "read_elements"]
 
 MetaValue: TypeAlias = "str | int | float | bool | Sequence[MetaValue] | Mapping[str, MetaValue]"
 
@@ -114,7 +114,7 @@ class Element:
     @property
     def priority(self) -> int:
         """The number by which packages are compared before versions are: the lower, the better."""
-        return as_priority(self.meta.get("priority"))
+        return _as_priority(self.meta.get("priority"))
 
     @property
     def is_kept(self) -> bool:
@@ -140,7 +140,7 @@ class Available:
 
     @cached_property
     def priority(self) -> int:
-        return as_priority(self._column("priority"))
+        return _as_priority(self._column("priority"))
 
     @cached_property
     def out_path(self) -> str:
@@ -180,7 +180,7 @@ def _make_element(name: str, row: dict[str, Any]) -> Element:
     )
 
 
-def as_priority(value: object) -> int:
+def _as_priority(value: object) -> int:
     """A priority in `meta`, which may be a number in quotes; 0 if it is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from nivalis.profile.names import PackageName, Selector, SelectorError, compare_versions
 
-__all__ = ["Named", "Offered", "pick_newest", "select"]
+__all__ = ["Named", "Offered", "make_selector_error", "pick_newest", "select"]
 
 
 class Named(Protocol):
