@@ -10,6 +10,7 @@ error of the last; whether that fails a build too is for the one who asked to sa
 
 from __future__ import annotations
 
+import collections
 import queue
 import threading
 import time
@@ -36,8 +37,9 @@ __all__ = ["CacheSubstituter"]
 
 # So many are registered in one transaction; each holds a lock, which is an open file.
 _BATCH = 256
-# So long, in seconds, more are waited for before those that are there are registered.
-_GATHERING = 0.02
+# So long, in seconds, more are waited for before those that are there are registered, and so often it is looked: each look, and each
+# transaction, disturbs the threads that unpack.
+_GATHERING, _LOOK = 0.1, 0.01
 # Progress is told no more often than this, in seconds.
 _TELLING = 0.2
 _POLL = 0.5
@@ -159,9 +161,13 @@ class CacheSubstituter:
     @property
     def workers(self) -> ThreadPoolExecutor:
         if self._pool is None:
-            count = max((cache.store.connections for cache in self._open()), default=1)
-            self._pool = ThreadPoolExecutor(count, "cache")
+            self._pool = ThreadPoolExecutor(self.connections, "cache")
         return self._pool
+
+    @property
+    def connections(self) -> int:
+        """How much may be done at once."""
+        return max((cache.store.connections for cache in self._open()), default=1)
 
     def abort(self) -> None:
         """End all that goes on; what waits for a cache gets an error."""
@@ -293,13 +299,14 @@ class _Transfer:
             self.waiting[path] = targets & references.keys()
             for target in self.waiting[path]:
                 self.referrers.setdefault(target, []).append(path)
-        running = 0
-        workers = self.substituter.workers
+        # What others need comes first.
+        order = collections.deque(sort_by_references(references))
+        running = len(order)
+        count = min(self.substituter.connections, running)
+        threads = [threading.Thread(target=self._work, args=[order], name="substitute") for _ in range(count)]
+        for thread in threads:
+            thread.start()
         try:
-            # What others need comes first.
-            for path in sort_by_references(references):
-                workers.submit(self._download, path)
-                running += 1
             while running:
                 batch = self._take(running)
                 running -= len(batch)
@@ -315,23 +322,31 @@ class _Transfer:
                         raise result
                 self._register([path for path, _ in batch])
         finally:
-            while running:
+            order.clear()
+            for thread in threads:
+                thread.join()
+            while not self.arrived.empty():
                 _, result = self.arrived.get()
-                running -= 1
                 if isinstance(result, Staged):
                     result.discard()
             for left in self.staged.values():
                 left.discard()
 
-    def _download(self, path: str) -> None:
-        try:
-            if self.is_stopped():
-                raise CacheError(f"given up: `{path}`", code="cache-stopped")
-            if path not in self.waiting:
-                raise NotInCacheError(f"given up, since something that it refers to cannot be had: `{path}`")
-            self.arrived.put((path, self.substituter.download(path, self.is_stopped)))
-        except BaseException as error:
-            self.arrived.put((path, error))
+    def _work(self, order: collections.deque[str]) -> None:
+        """Fetch one path after the other until none is left.  Threads of one's own: futures would cost more than a small download."""
+        while True:
+            try:
+                path = order.popleft()
+            except IndexError:
+                return
+            try:
+                if self.is_stopped():
+                    raise CacheError(f"given up: `{path}`", code="cache-stopped")
+                if path not in self.waiting:
+                    raise NotInCacheError(f"given up, since something that it refers to cannot be had: `{path}`")
+                self.arrived.put((path, self.substituter.download(path, self.is_stopped)))
+            except BaseException as error:
+                self.arrived.put((path, error))
 
     def _take(self, running: int) -> list[tuple[str, Staged | BaseException]]:
         batch: list[tuple[str, Staged | BaseException]] = []
@@ -341,12 +356,12 @@ class _Transfer:
             except queue.Empty:
                 if self.is_stopped():
                     self.substituter.abort()
+        full = min(_BATCH, running) - 1
         end = time.monotonic() + _GATHERING
-        while len(batch) < min(_BATCH, running):
-            try:
-                batch.append(self.arrived.get(timeout=max(0, end - time.monotonic())))
-            except queue.Empty:
-                break
+        while self.arrived.qsize() < full and time.monotonic() < end:
+            time.sleep(_LOOK)
+        while len(batch) <= full and not self.arrived.empty():
+            batch.append(self.arrived.get())
         return batch
 
     def _register(self, candidates: list[str]) -> None:
