@@ -142,20 +142,10 @@ class EvalCache:
 
     def lookup(self, key: bytes, environment: Mapping[str, str]) -> Hit | None:
         """The answer to a request, if there is one and all that it was made from is as it was.  To be closed."""
-        try:
-            row = self._connection.execute(
-                "select used, checksum, store, derivations, messages, output, inputs from Answers where key = ?", (key,)
-            ).fetchone()
-        except sqlite3.Error as error:
-            self._fail(error)
-            return None
+        row = self._read(key)
         if row is None:
             return None
-        used, checksum, store, derivations, messages, output, inputs = row
-        values = row[2:]
-        if not all(isinstance(value, bytes) for value in values) or checksum != _checksum(key, *values):
-            self.problem = "an entry is damaged"
-            return None
+        used, _, store, derivations, messages, output, inputs = row
         records = _decode(inputs)
         check = _Check(self._clock())
         if not (_are_variables(records["v"], environment) and check.is_same(records)):
@@ -198,14 +188,8 @@ class EvalCache:
         if recording["impure"] is not None:
             self.problem = f"not kept: {recording['impure']}"
             return False
-        paths = set(recording["store_paths"]).union(recording["written"] if is_written else ())
-        try:
-            hashes = read_nar_hashes(state_dir, sorted(paths)) if paths else {}
-        except sqlite3.Error as error:
-            self.problem = f"not kept: {error}"
-            return False
-        if len(hashes) != len(paths):
-            self.problem = f"not kept: path is not valid: `{min(paths.difference(hashes))}`"
+        hashes = self._read_hashes(state_dir, set(recording["store_paths"]).union(recording["written"] if is_written else ()))
+        if hashes is None:
             return False
         inputs = _encode(recording["seen"], recording["variables"], hashes)
         records = None if inputs is None else _decode(inputs)
@@ -220,14 +204,12 @@ class EvalCache:
 
         It holds as long as that one does, `links` (place: text) say the same, and the store paths `paths` are valid.
         """
-        try:
-            row = self._connection.execute("select store, derivations, messages, inputs from Answers where key = ?", (key,)).fetchone()
-            if row is None:
-                return False
-            store, derivations, messages, inputs = row
-            hashes = read_nar_hashes(decode(store[1:]), sorted(paths))
-        except sqlite3.Error as error:
-            self._fail(error)
+        row = self._read(key)
+        if row is None:
+            return False
+        _, _, store, derivations, messages, _, inputs = row
+        hashes = self._read_hashes(decode(store[1:]), set(paths))
+        if hashes is None:
             return False
         records = _decode(inputs)
         for place, text in links.items():
@@ -235,6 +217,35 @@ class EvalCache:
         for path, nar_hash in hashes.items():
             records["s"] += (encode(path), encode(nar_hash))
         return self._insert(new_key, store, derivations, messages, output, _join(records))
+
+    def _read(self, key: bytes) -> Sequence[Any] | None:
+        """The row of an answer, from `used` on, if there is one and it is whole."""
+        try:
+            row: Sequence[Any] | None = self._connection.execute(
+                "select used, checksum, store, derivations, messages, output, inputs from Answers where key = ?", (key,)
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._fail(error)
+            return None
+        if row is None:
+            return None
+        values = row[2:]
+        if not all(isinstance(value, bytes) for value in values) or row[1] != _checksum(key, *values):
+            self.problem = "an entry is damaged"
+            return None
+        return row
+
+    def _read_hashes(self, state_dir: str, paths: set[str]) -> dict[str, str] | None:
+        """The hashes of store paths; None if not all of them are valid."""
+        try:
+            hashes = read_nar_hashes(state_dir, sorted(paths)) if paths else {}
+        except sqlite3.Error as error:
+            self.problem = f"not kept: {error}"
+            return None
+        if len(hashes) != len(paths):
+            self.problem = f"not kept: path is not valid: `{min(paths.difference(hashes))}`"
+            return None
+        return hashes
 
     def _insert(self, key: bytes, *values: bytes) -> bool:
         size = sum(map(len, values))
