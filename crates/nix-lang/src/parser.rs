@@ -426,7 +426,9 @@ impl<'a, 'p> Parser<'a, 'p> {
             }
             if self.path[base..].iter().all(|name| matches!(name, AttrName::Static(..))) {
                 for name in self.path.drain(base..) {
-                    if let AttrName::Static(sym, pos) = name {
+                    if let AttrName::Static(sym, at) = name {
+                        // `show` knows by one place what is one path.
+                        let pos = if self.to_show { pos } else { at };
                         expr = Expr::Select(self.arena.alloc(Select { pos, sym, set: expr, cache: Cell::new((std::ptr::null(), 0)) }));
                     }
                 }
