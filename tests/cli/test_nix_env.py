@@ -252,13 +252,20 @@ def test_several_at_once(place: Place, programs: tuple[str, ...]) -> None:
     assert place.run("ours", "-q").stdout.split() == list(names), said
 
 
-def test_home(place: Place) -> None:
+# An ordinary user, to whoever asks; files stay whose they are.
+NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
+
+
+@pytest.mark.parametrize("user", [[], NOBODY], ids=["self", "nobody"])
+def test_home(place: Place, user: list[str]) -> None:
     """The profile and the expressions that are used when nothing is named, and the links to them that are made."""
+    if user and subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces")
     folders: dict[str, object] = {}
     for who in ("theirs", "ours"):
         place.clear()
         argv, env = place.command(who, "-q")
-        prefix = argv[: argv.index("-p")]
+        prefix = [*user, *argv[: argv.index("-p")]]
 
         def run(*words: str, prefix: list[str] = prefix, env: dict[str, str] = env) -> tuple[int, str]:
             done = subprocess.run([*prefix, *words], env=env, cwd=place.folder, capture_output=True, text=True, check=False)

@@ -180,3 +180,5 @@ def test_killed_while_switching(store: Store, profile: Profile, tmp_path: Path) 
         # Nothing that the dead process held keeps others from going on.
         assert profile.switch_to_path(store, paths[1]) and profile.environment == paths[1]
     assert max(_numbers(profile)) > 32
+    # What the dead left half made keeps nothing.
+    assert [name for name in os.listdir(profile.path.parent) if ".tmp-" in name] == []

@@ -22,7 +22,6 @@ from nivalis.profile.names import PackageName, compare_versions
 from nivalis.profile.packages import read_columns
 from nivalis.profile.profiles import Profile
 from nivalis.profile.selection import select
-from nivalis.store.store import Store
 
 __all__ = ["query"]
 
@@ -106,6 +105,8 @@ class _Query:
         """Those of `paths` that are valid, and those that can be fetched."""
         if not self._profile.layout.database_dir.is_dir():
             return set(), set()
+        from nivalis.store.store import Store
+
         with (
             Store.open(self._profile.layout, read_only=True) as store,
             LazySubstituter(store, self._environment, self._options.config) as substituter,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nivalis import _native
 from nivalis.cli.effects import LazyBuilder, LazyFetcher
@@ -23,7 +24,9 @@ from nivalis.profile.manifest import find_installed
 from nivalis.profile.packages import read_columns
 from nivalis.profile.profiles import Profile
 from nivalis.store.layout import StoreLayout
-from nivalis.store.store import Store
+
+if TYPE_CHECKING:
+    from nivalis.store.store import Store
 
 __all__ = ["Sources", "open_sources"]
 

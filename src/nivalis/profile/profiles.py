@@ -12,17 +12,21 @@ Which profile is the user's own is CppNix 2.8's rule: where `~/.nix-profile` poi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nivalis.errors import NivalisError
 from nivalis.profile.generations import Generation, current_generation, find_generations
 from nivalis.store.layout import StoreLayout
 from nivalis.store.locks import lock_paths
 from nivalis.store.roots import linked_path, replace_symlink, resolve_link
-from nivalis.store.store import Store
+
+if TYPE_CHECKING:
+    from nivalis.store.store import Store
 
 __all__ = ["GenerationError", "Profile", "find_default_profile", "link_default_profile"]
 
@@ -84,6 +88,7 @@ class Profile:
         with self.lock():
             if expected is not None and self.token != expected:
                 return False
+            self._drop_leftovers()
             newest = max(self.generations(), key=lambda generation: generation.number, default=None)
             if newest is not None and linked_path(self.layout, str(newest.link)) == target:
                 self._point_at(newest.link)
@@ -130,6 +135,13 @@ class Profile:
             current = self.current() or 0
             upto = [one for one in self.generations() if one.number <= current]
             _remove(list(reversed(upto[:-count])), dry_run, on_remove)
+
+    def _drop_leftovers(self) -> None:
+        """Remove links that a process had not put in their place when it was killed: they would keep what they point at for ever."""
+        leftover = re.compile(re.escape(self.path.name) + r"(-[0-9]+-link)?\.tmp-[0-9]+-[0-9a-f]{8}")
+        for name in os.listdir(self.path.parent):
+            if leftover.fullmatch(name):
+                self.path.with_name(name).unlink(missing_ok=True)
 
     def _point_at(self, link: Path) -> None:
         # The link names its neighbour, so that the folder can be moved.
