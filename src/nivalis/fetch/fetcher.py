@@ -29,7 +29,7 @@ from nivalis.store.store import Source, Store
 
 __all__ = ["StoreFetcher"]
 
-_CHANNELS = "https://nixos.org/channels"
+_CHANNELS = "https://channels.nixos.org"
 
 
 class Listener(Protocol):

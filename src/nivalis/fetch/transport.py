@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import itertools
 import os
 import shutil
 import ssl
@@ -96,13 +97,13 @@ def find_final_address(address: str, *, network: Network) -> str:
     if urlsplit(address).scheme == "file":
         return address
     opener, plain = _open_door(address, network)
-    for attempt in range(1, network.attempts + 1):
+    for attempt in itertools.count(1):
         try:
             with opener.open(_make_request(plain), timeout=network.timeout) as answer:
                 return str(answer.url)
         except (OSError, http.client.HTTPException) as error:
             time.sleep(_plan_retry(error, plain, attempt, network.attempts))
-    raise FetchError(f"download failed: `{plain}`")
+    raise AssertionError("counting has no end")
 
 
 def _copy(address: str, target: str) -> Download:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,12 +165,12 @@ def remove_channel(store: Store, places: Places, name: str, build: Build) -> Non
     """Unsubscribe from a channel, and make a generation without it.  Raises ChannelError if there is no such channel."""
     channels = read_channels(places.list)
     profile = Profile(places.profile, store.layout)
-    present = _read_elements(store, profile)
-    if all(channel.name != name for channel in channels) and name not in present:
+    is_there = any(_holds(store, element, name) for element in _read_elements(store, profile))
+    if all(channel.name != name for channel in channels) and not is_there:
         raise _no_such_channel([name], channels)
     _write_channels(places.list, [channel for channel in channels if channel.name != name])
-    if name in present:
-        _install(store, profile, build, lambda present: [element for other, element in present.items() if other != name])
+    if is_there:
+        _install(store, profile, build, lambda present: [element for element in present if not _holds(store, element, name)])
 
 
 def update_channels(store: Store, places: Places, source: Source, build: Build, names: Collection[str] = ()) -> list[Channel]:
@@ -185,20 +185,25 @@ def update_channels(store: Store, places: Places, source: Source, build: Build, 
     wanted = [channel for channel in channels if not names or channel.name in names]
     derivations = _instantiate(store, [(channel, _fetch(source, channel)) for channel in wanted])
     build(list(derivations.values()))
-    new = {channel.name: _make_element(channel, str(store.read_derivation(path).outputs["out"].path)) for channel, path in derivations.items()}
+    new = {channel.name: str(store.read_derivation(path).outputs["out"].path) for channel, path in derivations.items()}
 
-    def choose(present: Mapping[str, Element]) -> list[Element]:
-        # A channel that has never been fetched is none yet.
-        found = [(channel, new.get(channel.name) or present.get(channel.name)) for channel in channels]
-        return [_make_element(channel, element.out_path) for channel, element in found if element is not None]
+    def choose(present: Sequence[Element]) -> list[Element]:
+        elements = []
+        for channel in channels:
+            if channel.name in new:
+                elements.append(_make_element(channel, new[channel.name]))
+            else:
+                # A channel that has never been fetched is none yet.
+                elements += [_make_element(channel, element.out_path) for element in present if _holds(store, element, channel.name)]
+        return elements
 
     _install(store, Profile(places.profile, store.layout), build, choose)
     _link_defexpr(places)
     return wanted
 
 
-def _install(store: Store, profile: Profile, build: Build, choose: Callable[[Mapping[str, Element]], Sequence[Element]]) -> None:
-    """Switch the profile to what is chosen of what it has, by name; again if another process has changed it meanwhile."""
+def _install(store: Store, profile: Profile, build: Build, choose: Callable[[Sequence[Element]], Sequence[Element]]) -> None:
+    """Switch the profile to what is chosen, knowing what it has; again if another process has changed it meanwhile."""
     while True:
         token = profile.token
         path = make_environment(store, choose(_read_elements(store, profile)), build)
@@ -210,13 +215,16 @@ def _make_element(channel: Channel, path: str) -> Element:
     return Element(channel.package_name, path, {"out": path}, system="builtin")
 
 
-def _read_elements(store: Store, profile: Profile) -> dict[str, Element]:
-    """The elements of the profile, by the names of the channels that they are."""
+def _read_elements(store: Store, profile: Profile) -> list[Element]:
     if not profile.token:
-        return {}
+        return []
     with Evaluator(store, EvalSettings(system="builtin")) as evaluator:
-        elements = read_manifest(evaluator, store.layout, profile.environment)
-    return {name: element for element in elements for name in os.listdir(store.real_path(element.out_path)) if not name.startswith(".")}
+        return read_manifest(evaluator, store.layout, profile.environment)
+
+
+def _holds(store: Store, element: Element, name: str) -> bool:
+    """Whether an element of the profile is the channel of that name."""
+    return os.path.lexists(store.real_path(f"{element.out_path}/{name}"))
 
 
 def _no_such_channel(names: Sequence[str], channels: Sequence[Channel]) -> ChannelError:
