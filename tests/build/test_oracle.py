@@ -179,6 +179,39 @@ def test_what_has_another_hash_is_kept_under_it(name: str, text: str, workshop: 
     assert workshop.events == []
 
 
+_FIXED = '{ outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; }'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sh "x" "exit 3"',
+        'sh "x" "true"',
+        'sh "x" "mkfifo $out"',
+        f'shWith "x" {_FIXED} "exit 3"',
+        f'shWith "x" {_FIXED} "mkdir $out"',
+        f'shWith "x" {_FIXED} "echo > $out"',
+        f'shWith "x" {{ y = shWith "y" {_FIXED} "echo > $out"; }} "true"',
+        'shWith "x" { y = sh "y" "true"; } "true"',
+        'shWith "x" { y = sh "y" "true"; z = sh "z" "exit 1"; } "true"',
+        'shWith "x" { outputs = [ "out" "dev" ]; } "echo $dev > $out; echo $out > $dev"',
+        'shWith "x" { allowedReferences = [ ]; } "echo $out > $out"',
+        'shWith "x" { requiredSystemFeatures = [ "moon" ]; } "echo > $out"',
+        'shWith "x" { exportReferencesGraph = [ "x" ]; } "echo > $out"',
+        'derivation { name = "x"; system = "sparc-linux"; builder = "/bin/sh"; }',
+        'derivation { name = "x"; system = "builtin"; builder = "builtin:nonsense"; }',
+        'sh "x" "sleep 100"',
+        'sh "x" "while true; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"',
+    ],
+)
+def test_the_exit_status_of_failures(text: str, workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    limits = {"timeout": "2", "max-build-log-size": "10000", "keep-going": "true"}
+    result = workshop.realise(workshop.instantiate(text), **{name.replace("-", "_"): value for name, value in limits.items()})
+    options = [word for name, value in limits.items() for word in ("--option", name, value)]
+    answer = cpp_build(tmp_path / "theirs", "nix-build", "-E", PRELUDE + text, "--no-out-link", *options)
+    assert (result.exit_status, result.paths) == (answer.status, [])
+
+
 def test_cppnix_accepts_what_was_built_here(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
     paths = workshop.build_all(CASES["graph"])
     root = tmp_path / "root"

@@ -13,7 +13,7 @@ BuildError                    build-failed: the builder failed; the parent of al
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from nivalis.errors import NivalisError
 
@@ -37,8 +37,8 @@ class BuildError(NivalisError):
     """A derivation could not be built."""
 
     default_code = "build-failed"
-    # What the exit status says of it, as CppNix counts.
-    status_bits: ClassVar[int] = 4
+    # What the exit status says of it, as CppNix counts: 4 for what will fail again, nothing for what may not or is refused afterwards.
+    status_bits: int = 4
     # The last lines of the builder's output.
     tail: tuple[str, ...] = ()
 
@@ -68,6 +68,7 @@ class OutputError(BuildError):
     """What a builder left is not what it may leave."""
 
     default_code = "output-invalid"
+    status_bits = 0
 
 
 class NotDeterministicError(BuildError):
@@ -81,6 +82,7 @@ class SandboxError(BuildError):
     """There can be no sandbox."""
 
     default_code = "sandbox-unavailable"
+    status_bits = 0
 
 
 class CannotBuildError(BuildError):

@@ -117,15 +117,15 @@ class Job:
         if any(output.path is None for output in derivation.outputs.values()):
             raise CannotBuildError(f"content-addressed outputs are not supported: `{self._drv_path}`")
         if derivation.platform not in settings.platforms:
-            raise CannotBuildError(
+            raise _elsewhere(
                 f"a `{derivation.platform}` is needed to build it, and this is a `{settings.system}`: `{self._drv_path}`",
-                hint="the setting `extra-platforms` names what else this machine can run",
+                "the setting `extra-platforms` names what else this machine can run",
             )
         missing = sorted(self._options.required_features - settings.system_features)
         if missing:
-            raise CannotBuildError(
+            raise _elsewhere(
                 f"this machine lacks the feature `{missing[0]}` that is needed to build it: `{self._drv_path}`",
-                hint="the setting `system-features` names what this machine has",
+                "the setting `system-features` names what this machine has",
             )
 
     # ---- the build ----
@@ -347,6 +347,7 @@ class Job:
         elif ended.reason == "log-size":
             message = f"build killed after writing more than {settings.max_build_log_size} bytes of log: `{self._drv_path}`"
             error = BuildTimeoutError(message, code="build-log-too-long")
+            error.status_bits = 0
         elif ended.status < 0:
             error = BuildError(f"builder was killed by signal {-ended.status}: `{self._drv_path}`")
         elif ended.status > 128 and self._program is not None:
@@ -355,6 +356,10 @@ class Job:
         else:
             error = BuildError(f"builder failed with exit code {ended.status}: `{self._drv_path}`")
         error.tail = tail
+        is_full = _free_space(settings.build_dir, str(self._store.layout.real_store_dir)) < 8 * 1024 * 1024
+        if ended.reason == "exited" and (is_full or self._derivation.is_fixed_output):
+            # The next attempt may find more room, or the server.
+            error.status_bits = 0
         if settings.keep_log:
             error.hint = f"`nivalis log {self._drv_path}` shows the whole log"
         builder = self._derivation.builder
@@ -362,7 +367,7 @@ class Job:
             error.hint = (
                 f"the sandbox has no `{builder}`; the setting `sandbox-paths` adds it, and a static shell (package busybox-static) is its `/bin/sh`"
             )
-        if _free_space(settings.build_dir, str(self._store.layout.real_store_dir)) < 8 * 1024 * 1024:
+        if is_full:
             error.hint = f"the disk is full{'; ' + error.hint if error.hint else ''}"
         raise error
 
@@ -438,6 +443,13 @@ class Job:
             if os.path.lexists(place):
                 _move(place, aside)
             _move(one.place, place)
+
+
+def _elsewhere(message: str, hint: str) -> CannotBuildError:
+    """The error of a derivation that another machine may well build."""
+    error = CannotBuildError(message, hint=hint)
+    error.status_bits = 0
+    return error
 
 
 def _give_up() -> None:
