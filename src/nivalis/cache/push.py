@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 from nivalis import _native
@@ -57,32 +58,16 @@ def push(
     written.  Raises CacheError, InvalidPathError; StoreContentError for a path that has changed.
     """
     target = CacheAddress.parse(address)
-    writer = _Writer(store, open_store(target, settings or CacheSettings()), target, keys)
-    writer.check_cache()
-    wanted = store.database.closure(paths)
-    store.protect(wanted)
-    infos = store.database.infos(wanted)
-    order = sort_by_references({path: info.references for path, info in infos.items()})
-    present = {path for path in order if writer.cache.has(f"{hash_part(path)}.narinfo")}
-    missing = [infos[path] for path in order if path not in present]
-    size = 0
-    with ThreadPoolExecutor(writer.cache.connections, "push") as pool:
-        for start in range(0, len(missing), _PORTION):
-            portion = missing[start : start + _PORTION]
-
-            def make(info: PathInfo) -> NarInfo:
-                on_path(info.path)
-                return writer.write_nar(info)
-
-            try:
-                made = list(pool.map(make, portion))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-            # In the order of references.
-            for narinfo in made:
-                writer.write_info(narinfo)
-                size += narinfo.file_size or 0
+    with closing(open_store(target, settings or CacheSettings())) as cache:
+        writer = _Writer(store, cache, target, keys)
+        writer.check_cache()
+        wanted = store.database.closure(paths)
+        store.protect(wanted)
+        infos = store.database.infos(wanted)
+        order = sort_by_references({path: info.references for path, info in infos.items()})
+        present = {path for path in order if cache.has(f"{hash_part(path)}.narinfo")}
+        missing = [infos[path] for path in order if path not in present]
+        size = writer.write_all(missing, on_path)
     return Pushed(tuple(info.path for info in missing), tuple(path for path in order if path in present), size)
 
 
@@ -108,6 +93,26 @@ class _Writer:
                 raise CacheInfoError(
                     f"cache is for the store directory `{value.strip()}`, and not for `{self._store.store_dir}`", where=self.cache.url
                 )
+
+    def write_all(self, infos: Sequence[PathInfo], on_path: Callable[[str], object]) -> int:
+        """Write what is not there, which is in the order of references; the bytes of all files."""
+
+        def make(info: PathInfo) -> NarInfo:
+            on_path(info.path)
+            return self.write_nar(info)
+
+        size = 0
+        with ThreadPoolExecutor(self.cache.connections, "push") as pool:
+            for start in range(0, len(infos), _PORTION):
+                try:
+                    made = list(pool.map(make, infos[start : start + _PORTION]))
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+                for narinfo in made:
+                    self.write_info(narinfo)
+                    size += narinfo.file_size or 0
+        return size
 
     def write_nar(self, info: PathInfo) -> NarInfo:
         """Have the NAR in the cache; what is to be said of it."""

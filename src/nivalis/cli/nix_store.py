@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn
 
 from nivalis import _native
@@ -66,6 +67,9 @@ Keeping order:
   --verify-path PATHS       check the content of paths
   --optimise                replace equal files by hard links to one another
   --init                    make the database
+  --repair-path PATHS       get the content of paths anew
+  --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE
+                            make a key that signs what is in a binary cache
 
 Other:
   --store PLACE             use the store there: a folder, or local?root=...
@@ -100,6 +104,7 @@ _OPERATIONS = {
     "--verify": "verify",
     "--verify-path": "verify-path",
     "--repair-path": "repair-path",
+    "--generate-binary-cache-key": "generate-binary-cache-key",
     "--optimise": "optimise",
     "--optimize": "optimise",
 }
@@ -197,6 +202,8 @@ def _table(request: Request, operations: list[str]) -> Flags:
 
 
 def _run(operation: str, request: Request) -> int:
+    if operation == "generate-binary-cache-key":
+        return _generate_key(request)
     if operation == "dump":
         return _dump(request)
     if operation == "restore":
@@ -485,6 +492,21 @@ def _optimise(store: Store, request: Request) -> int:
     request.refuse_words()
     savings = optimise_store(store, show_warning)
     sys.stderr.write(f"{savings.size / (1024 * 1024):.2f} MiB freed by hard-linking {savings.files} files\n")
+    return 0
+
+
+def _generate_key(request: Request) -> int:
+    from nivalis.cache.keys import SecretKey
+
+    request.allow()
+    if len(request.words) != 3:
+        raise UsageError("three arguments expected")
+    name, secret_file, public_file = request.words
+    key = SecretKey.generate(name)
+    Path(public_file).write_text(str(key.public))
+    descriptor = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(str(key))
     return 0
 
 
