@@ -12,7 +12,7 @@ What it is: generations of a profile and switching between them (`Profile`), the
 what installing, removing and upgrading make of them (functions from elements to elements), choosing packages by name, and
 the expression that packages come from by default.
 
-What it may import: `nivalis.lang`, `nivalis.store`, `nivalis.build` and what is below them.
+What it may import: `nivalis.lang`, `nivalis.store`, `nivalis.fetch` and what is below them.
 
 What it does not do: it builds nothing itself (building is handed in) and collects nothing; a generation is a garbage-collector root
 by the place of its link.  It says nothing to the user, and reads neither the environment nor the working directory.
