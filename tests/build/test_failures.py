@@ -32,6 +32,8 @@ FIXED = 'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; '
         (f'shWith "runs" {{ {FIXED} }} "echo x > $out; chmod +x $out"', "output-invalid", ["recursive"]),
         ('shWith "cycle" { outputs = [ "out" "dev" ]; } "echo $dev > $out; echo $out > $dev"', "output-cycle", ["-cycle-dev"]),
         ('sh "pipe" "mkfifo $out"', "output-invalid", ["neither regular"]),
+        ('sh "device" "mknod $out c 1 3"', "build-failed", ["Operation not permitted"]),
+        ('sh "mounts" "mkdir $out; mount -t tmpfs x $out"', "build-failed", ["permission denied"]),
         ('sh "deep-pipe" "mkdir -p $out/a; mkfifo $out/a/p"', "output-invalid", ["/a/p"]),
         ('shWith "self" { allowedReferences = [ ]; } "echo $out > $out"', "output-reference", ["-self"]),
         ('shWith "no" { disallowedReferences = [ (sh "x" "echo > $out") ]; } "echo ${sh "x" "echo > $out"} > $out"', "output-reference", ["-x"]),
@@ -50,7 +52,7 @@ FIXED = 'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; '
         ('derivation { name = "sys"; system = "sparc-linux"; builder = "/bin/sh"; }', "cannot-build", ["sparc-linux"]),
         ('shWith "kvm" { requiredSystemFeatures = [ "moon" ]; } "echo > $out"', "cannot-build", ["moon"]),
         ('derivation { name = "b"; system = "builtin"; builder = "builtin:nonsense"; }', "cannot-build", ["fetchurl"]),
-        ('derivation { name = "gone"; system = "x86_64-linux"; builder = "/no/such"; }', "build-failed", ["/no/such"]),
+        ('derivation { name = "gone"; system = "x86_64-linux"; builder = "/no/such"; }', "build-failed", ["/no/such", "sandbox-paths"]),
         ('shWith "odd" { exportReferencesGraph = [ "x" ]; } "echo > $out"', "cannot-build", ["odd number"]),
         ('shWith "escape" { exportReferencesGraph = [ "../x" (sh "x" "echo > $out") ]; } "echo > $out"', "cannot-build", ["../x"]),
     ],
@@ -224,6 +226,12 @@ def test_garbage_in_the_place_of_an_output_is_replaced(workshop: Any) -> None:
     os.makedirs(f"{workshop.store.real_path(drv_path)}.chroot/store/x")
     workshop.realise(drv_path).check()
     assert Path(place).read_text() == "x\n"
+
+
+def test_a_builder_that_forks_until_it_is_stopped(workshop: Any) -> None:
+    error = workshop.fail('sh "forks" "while true; do sleep 43210 & done"', max_build_log_size="1000000", timeout="1")
+    assert error.code == "build-timed-out"
+    assert _processes("43210") == []
 
 
 def test_a_missing_input(workshop: Any) -> None:

@@ -139,6 +139,62 @@ def _clear(folder: str) -> None:
         remove_tree(f"{folder}/{name}")
 
 
+# Instantiates and builds a small graph, one of a few, again and again; what it was given must be there until it closes the store.
+_MAKER = """
+import os, random, sys, time
+from build_prelude import PRELUDE
+from nivalis.build import BuildSettings, realise
+from nivalis.lang import EvalSettings, Evaluator
+from nivalis.store import Store, StoreLayout
+random.seed(int(sys.argv[2]))
+end, rounds = time.time() + float(sys.argv[3]), 0
+settings = BuildSettings.make("x86_64-linux", dict(os.environ))
+while time.time() < end:
+    with Store.open(StoreLayout.under(sys.argv[1])) as store:
+        with Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
+            key = str(random.randrange(4))
+            text = 'let a = sh "a" "cat ${builtins.toFile "s" "' + key + '"} > $out"; in sh "b" "cat ${a} > $out; echo ${a} >> $out"'
+            drv_path = str(evaluator.eval(PRELUDE + text)["drvPath"].to_python())
+            evaluator.flush()
+        result = realise(store, [drv_path], settings)
+        result.check()
+        time.sleep(random.random() * 0.05)
+        closure = store.database.closure([*result.paths, drv_path])
+        assert store.valid_among(closure) == closure and all(os.path.lexists(store.real_path(path)) for path in closure)
+        rounds += 1
+print(rounds)
+"""
+
+
+@pytest.mark.parametrize("with_cppnix", [False, True])
+def test_collectors_beside_evaluation_and_builds(
+    with_cppnix: bool, workshop: Any, tmp_path: Path, oracle: Oracle, cpp_build: Callable[..., Result]
+) -> None:
+    from nivalis.store.gc import collect
+    from nivalis.store.queries import KeepPolicy
+
+    root = tmp_path / "root"
+    workshop.store.close()
+    env = {**os.environ, **workshop.environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _MAKER, str(root), str(seed), "6"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for seed in range(2)
+    ]
+    removed = 0
+    while any(maker.poll() is None for maker in makers):
+        with Store.open(StoreLayout.under(root)) as store:
+            removed += len(collect(store, KeepPolicy()).paths)
+        if with_cppnix:
+            assert oracle.run("nix-store", ["--gc"], store=root).status == 0
+    for maker in makers:
+        out, err = maker.communicate()
+        assert maker.returncode == 0 and int(out) > 1, err
+    assert removed > 0
+    _verify(cpp_build, root)
+
+
 def test_builders_end_with_the_process(workshop: Any, tmp_path: Path) -> None:
     process = _start(tmp_path / "root", workshop.environment, workshop.instantiate('sh "long" "sleep 76543"'))
     _await(lambda: bool(_sleeping("76543")))

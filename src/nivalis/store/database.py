@@ -13,6 +13,7 @@ A damaged database is never mended or made anew here: it is an error that says w
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -513,7 +514,11 @@ def _take_big_lock(folder: Path) -> int:
     """The lock that whoever changes the schema takes exclusively; everyone else shares it."""
     try:
         descriptor = os.open(folder / "big-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            raise StoreReadOnlyError(f"store is in a file system that is mounted for reading only: `{error.filename}`", where=str(folder)) from error
+        if not isinstance(error, PermissionError):
+            raise
         raise StoreReadOnlyError(
             f"no permission to write the store: `{error.filename}`", where=str(folder), hint="run as the store's owner"
         ) from error
