@@ -197,8 +197,8 @@ def dump_nar(path: StrPath, file: int | _Writable, *, filter: Filter | None = No
 def restore_nar(file: int | _Readable, target: StrPath, *, canonical: bool = False) -> tuple[Hash, int]:
     """Make the files of the one NAR that `file` holds at `target`, which must not exist; the NAR's SHA-256 and size.
 
-    With `canonical`, directories are read-only and times are one second after the epoch (not those of symlinks).  What was made
-    before an error is left.  Raises NarError.
+    With `canonical`, directories are read-only and times are one second after the epoch.  What was made before an error is
+    left.  Raises NarError.
     """
 
 def restore_nar_prefix(file: int | _Readable, target: StrPath) -> tuple[Hash, int, bytes]:
@@ -211,7 +211,7 @@ def write_nar(path: StrPath, file: int | _Writable) -> None:
     """Write the NAR of `path` to a descriptor or an object with `write`.  Nothing is hashed."""
 
 def copy_path(path: StrPath, target: StrPath, *, filter: Filter | None = None) -> tuple[Hash, int]:
-    """Copy by way of a NAR, with a store's modes and times (not those of symlinks); the NAR's SHA-256 and size."""
+    """Copy by way of a NAR, with a store's modes and times; the SHA-256 and size of what arrived, as a NAR."""
 
 def scan_path(path: StrPath, candidates: Sequence[str], store_dir: str) -> tuple[list[str], Hash, int]:
     """Which of `candidates` occur in the NAR of `path`; the NAR's SHA-256 and size."""
@@ -299,6 +299,7 @@ class Evaluator:
         max_call_depth: int,
         record: bool,
         max_memory: int | None = None,
+        allowed_uris: Sequence[str] | None = None,
     ) -> Evaluator: ...
     def eval_file(self, path: str | bytes) -> Value:
         """The value of a file, or of a folder's `default.nix`; the path is absolute."""

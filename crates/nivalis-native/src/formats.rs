@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::BorrowedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix_formats::base32;
 use nix_formats::derivation::{Derivation, Output};
-use nix_formats::hash::{self, compress_hash, Format, HashType, Hasher};
+use nix_formats::hash::{self, compress_hash, BackgroundHasher, Format, HashType};
 use nix_formats::nar;
 use nix_formats::narinfo;
 use nix_formats::refscan;
@@ -127,7 +126,7 @@ fn hash_bytes(algo: &str, data: &Bound<'_, PyAny>) -> PyResult<Hash> {
 fn hash_file(py: Python<'_>, algo: &str, path: PathBuf) -> PyResult<(Hash, u64)> {
     let algo = algo.parse().or_raise()?;
     py.detach(|| {
-        let mut sink = Watched::new(Hasher::new(algo));
+        let mut sink = Watched::new(BackgroundHasher::new(algo));
         let copied = File::open(&path).and_then(|mut file| copy_all(&mut file, &mut sink));
         copied.map_err(|error| io_error(error, Some(&path)))?;
         let size = sink.inner.len();
@@ -360,13 +359,18 @@ impl From<DumpError> for PyErr {
     }
 }
 
-/// Dumps `path` into `out`; `filter(path, type)` says what of the things below it belongs in.
-fn dump<W: Write>(path: &Path, out: W, filter: Option<&Py<PyAny>>) -> Result<W, DumpError> {
-    nar::dump_path(path, out, &mut |path, kind| {
+/// A filter that asks Python's, `filter(path, type)`, where there is one.
+fn asking(filter: Option<&Py<PyAny>>) -> impl FnMut(&Path, nar::FileType) -> Result<bool, DumpError> + use<'_> {
+    move |path, kind| {
         let Some(filter) = filter else { return Ok(true) };
         let asked = Python::attach(|py| filter.bind(py).call1((path.as_os_str(), kind.name()))?.is_truthy());
         asked.map_err(DumpError::Python)
-    })
+    }
+}
+
+/// Dumps `path` into `out`; `filter` says what of the things below it belongs in.
+fn dump<W: Write>(path: &Path, out: W, filter: Option<&Py<PyAny>>) -> Result<W, DumpError> {
+    nar::dump_path(path, out, &mut asking(filter))
 }
 
 /// Writes to two places.
@@ -391,7 +395,7 @@ impl<A: Write, B: Write> Write for Tee<A, B> {
 fn hash_nar(py: Python<'_>, path: PathBuf, algo: &str, filter: Option<Py<PyAny>>) -> PyResult<(Hash, u64)> {
     let algo: HashType = algo.parse().or_raise()?;
     py.detach(|| {
-        let hasher = dump(&path, Watched::new(Hasher::new(algo)), filter.as_ref())?.inner;
+        let hasher = dump(&path, Watched::new(BackgroundHasher::new(algo)), filter.as_ref())?.inner;
         let size = hasher.len();
         Ok((Hash(hasher.finish()), size))
     })
@@ -414,16 +418,15 @@ fn hash_nar_of_bytes(data: &Bound<'_, PyAny>, algo: &str, executable: bool) -> P
 fn dump_nar(py: Python<'_>, path: PathBuf, file: &Bound<'_, PyAny>, filter: Option<Py<PyAny>>) -> PyResult<(Hash, u64)> {
     let stream = Stream::new(file)?;
     py.detach(|| {
-        let out = io::BufWriter::with_capacity(256 * 1024, stream);
-        let Tee(hasher, mut out) = dump(&path, Watched::new(Tee(Hasher::new(HashType::Sha256), out)), filter.as_ref())?.inner;
-        out.flush().map_err(|error| io_error(error, None))?;
+        let sink = Watched::new(Tee(BackgroundHasher::new(HashType::Sha256), stream));
+        let hasher = dump(&path, sink, filter.as_ref())?.inner.0;
         let size = hasher.len();
         Ok((Hash(hasher.finish()), size))
     })
 }
 
 /// Reads bytes for another reader and hashes them on the way.
-struct Hashed<R>(R, Hasher);
+struct Hashed<R>(R, BackgroundHasher);
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, data: &mut [u8]) -> io::Result<usize> {
@@ -444,7 +447,7 @@ fn restore_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf, canonic
     let stream = Stream::new(file)?;
     let options = if canonical { STORED } else { nar::RestoreOptions::default() };
     py.detach(|| {
-        let mut source = Watched::new(Hashed(stream, Hasher::new(HashType::Sha256)));
+        let mut source = Watched::new(Hashed(stream, BackgroundHasher::new(HashType::Sha256)));
         let size = nar::restore(&mut source, &target, options).map_err(nar_error)?;
         Ok((Hash(source.inner.1.finish()), size))
     })
@@ -462,14 +465,11 @@ fn unpack_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf) -> PyRes
 #[pyfunction]
 fn write_nar(py: Python<'_>, path: PathBuf, file: &Bound<'_, PyAny>) -> PyResult<()> {
     let stream = Stream::new(file)?;
-    py.detach(|| {
-        let mut out = dump(&path, Watched::new(io::BufWriter::with_capacity(256 * 1024, stream)), None)?.inner;
-        out.flush().map_err(|error| io_error(error, None))
-    })
+    py.detach(|| Ok(dump(&path, Watched::new(stream), None).map(drop)?))
 }
 
 /// A buffered reader that hashes what is consumed.
-struct HashedBuffer<R>(io::BufReader<R>, Hasher);
+struct HashedBuffer<R>(io::BufReader<R>, BackgroundHasher);
 
 impl<R: Read> Read for HashedBuffer<R> {
     fn read(&mut self, data: &mut [u8]) -> io::Result<usize> {
@@ -496,7 +496,7 @@ fn restore_nar_prefix<'py>(py: Python<'py>, file: &Bound<'py, PyAny>, target: Pa
     let stream = Stream::new(file)?;
     let (hash, size, rest) = py.detach(|| {
         let buffer = io::BufReader::with_capacity(128 * 1024, Watched::new(stream));
-        let mut source = HashedBuffer(buffer, Hasher::new(HashType::Sha256));
+        let mut source = HashedBuffer(buffer, BackgroundHasher::new(HashType::Sha256));
         let size = nar::restore_prefix(&mut source, &target, STORED).map_err(nar_error)?;
         let rest = source.0.buffer().to_vec();
         Ok::<_, PyErr>((Hash(source.1.finish()), size, rest))
@@ -504,32 +504,15 @@ fn restore_nar_prefix<'py>(py: Python<'py>, file: &Bound<'py, PyAny>, target: Pa
     Ok((hash, size, PyBytes::new(py, &rest)))
 }
 
-/// Copies `path` to `target` by way of its NAR, whose hash and size it gives: what arrives is what was hashed. Modes and times
-/// are those of a store, but for the times of symlinks.
+/// Copies `path` to `target`, with a store's modes and times; gives the hash and size of its NAR, which is of the bytes that arrived.
 #[pyfunction]
 #[pyo3(signature = (path, target, *, filter = None))]
 fn copy_path(py: Python<'_>, path: PathBuf, target: PathBuf, filter: Option<Py<PyAny>>) -> PyResult<(Hash, u64)> {
     py.detach(|| {
-        let (sender, receiver) = UnixStream::pair().map_err(|error| io_error(error, None))?;
-        let (dumped, restored) = std::thread::scope(|scope| {
-            let dumping = scope.spawn(|| {
-                let sink = Tee(Hasher::new(HashType::Sha256), io::BufWriter::with_capacity(128 * 1024, sender));
-                let Tee(hasher, mut out) = dump(&path, sink, filter.as_ref())?;
-                out.flush().map_err(nar::Error::Write)?;
-                Ok((hasher.len(), hasher.finish()))
-            });
-            // The receiving end is closed when this is done, well or not, so the other thread cannot wait for ever.
-            let restored = nar::restore(Watched::new(receiver), &target, STORED);
-            (dumping.join(), restored)
-        });
-        match (dumped, restored) {
-            (Err(_), _) => Err(raise("InternalError", "the thread that dumps panicked")),
-            // What failed here cut the other's pipe.
-            (Ok(Err(DumpError::Nar(nar::Error::Write(_)))), Err(error)) => Err(nar_error(error)),
-            (Ok(Err(error)), _) => Err(error.into()),
-            (Ok(Ok(_)), Err(error)) => Err(nar_error(error)),
-            (Ok(Ok((size, hash))), Ok(_)) => Ok((Hash(hash), size)),
-        }
+        let sink = Watched::new(BackgroundHasher::new(HashType::Sha256));
+        let hasher = nar::copy_path(&path, &target, STORED, sink, &mut asking(filter.as_ref()))?.inner;
+        let size = hasher.len();
+        Ok((Hash(hasher.finish()), size))
     })
 }
 
@@ -544,7 +527,7 @@ fn found_of(scanner: &refscan::RefScanner, candidates: Vec<String>, paths: &[Sto
 fn scan_path(py: Python<'_>, path: PathBuf, candidates: Vec<String>, store_dir: &str) -> PyResult<(Vec<String>, Hash, u64)> {
     let paths = store_paths(&candidates, store_dir)?;
     py.detach(|| {
-        let sink = Watched::new(Tee(Hasher::new(HashType::Sha256), refscan::RefScanner::new(&paths)));
+        let sink = Watched::new(Tee(BackgroundHasher::new(HashType::Sha256), refscan::RefScanner::new(&paths)));
         let Tee(hasher, scanner) = dump(&path, sink, None)?.inner;
         let size = hasher.len();
         Ok((found_of(&scanner, candidates, &paths), Hash(hasher.finish()), size))

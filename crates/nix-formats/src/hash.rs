@@ -9,6 +9,8 @@
 //!
 //! What it does not do: BLAKE3, which CppNix guards behind an experimental feature.
 
+mod background;
+
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -17,6 +19,8 @@ use sha2::Digest;
 use thiserror::Error;
 
 use crate::base32;
+
+pub use background::BackgroundHasher;
 
 /// The hash functions that Nix knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -482,6 +486,17 @@ mod tests {
             hasher.update(b"lo");
             assert_eq!(hasher.len(), 5);
             assert_eq!(hasher.finish(), hash);
+        }
+    }
+
+    #[test]
+    fn beside_others_or_not_the_hash_is_the_same() {
+        let data: Vec<u8> = (0..3_000_000u32).map(|i| (i * 31 + i / 7) as u8).collect();
+        for (len, step) in [(0, 1), (1000, 7), (1 << 20, 1 << 18), (data.len(), 100_000), (data.len(), data.len())] {
+            let mut hasher = BackgroundHasher::new(HashType::Sha256);
+            data[..len].chunks(step).for_each(|part| hasher.update(part));
+            assert_eq!(hasher.len(), len as u64);
+            assert_eq!(hasher.finish(), Hash::of(HashType::Sha256, &data[..len]));
         }
     }
 

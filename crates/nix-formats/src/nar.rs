@@ -1,7 +1,8 @@
 //! NAR, the archive that Nix hashes and ships: one file, symlink or tree, and nothing about it that is not reproducible.
 //!
 //! Purpose: [`NarWriter`] writes one piece by piece, [`dump_path`] from the file system, [`parse`] reads one for a [`Visitor`],
-//! and [`restore`] makes files of it. `dump` and `restore` live in modules of their own.
+//! and [`restore`] makes files of it; [`copy_path`] makes files of files and writes the NAR on the way. `dump` and `restore` live in
+//! modules of their own.
 //!
 //! The format: every word and every file's contents is a length (64 bits, little-endian), the bytes, and zeros up to a multiple
 //! of eight. A node is `( type regular [executable ""] contents <bytes> )`, `( type symlink target <bytes> )` or
@@ -17,11 +18,11 @@ mod restore;
 mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use dump::{dump_path, hash_path, hash_regular, FileType};
+pub use dump::{copy_path, dump_path, hash_path, hash_regular, FileType};
 pub use parse::{parse, parse_prefix, Visitor};
 pub use restore::{restore, restore_prefix, RestoreOptions};
 pub use writer::NarWriter;
@@ -35,8 +36,8 @@ pub const MAX_NAME_LEN: usize = 255;
 /// The longest target of a symlink, which is that of Linux.
 pub const MAX_TARGET_LEN: usize = 4095;
 
-/// How many bytes are read or written at once.
-const CHUNK: usize = 64 * 1024;
+/// How many bytes are read or written at once: as much as a processor's cache holds with ease.
+const CHUNK: usize = 256 * 1024;
 
 /// What can go wrong with a NAR.
 #[derive(Debug, Error)]
@@ -84,6 +85,10 @@ pub enum Malformed {
     Target,
     #[error("directories lie deeper than {MAX_DEPTH}")]
     Depth,
+}
+
+fn file_error<'p>(action: &'static str, path: &'p Path) -> impl Fn(io::Error) -> Error + Copy + use<'p> {
+    move |source| Error::File { action, path: path.to_owned(), source }
 }
 
 fn lossy(bytes: &[u8]) -> String {

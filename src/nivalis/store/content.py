@@ -1,10 +1,10 @@
 """What can become a store object: text, bytes at hand, a file or a tree on disk.
 
 A content knows its content address, and how to write itself to a place that does not exist yet, with a store's modes and times.
-It checks what it writes: a source that changes between the computing of its path and its copying is an error, never an object
-that is not what its path says.
 
-Each file is copied through memory only if it is small; of a tree, no more than a buffer's length is held at any time.
+A small file is read once and kept.  Anything larger is copied into the store directory, and hashed on the way, before its path is
+known: so it is read once too, what lies there is what its path says even if the source changes meanwhile, and no more than a
+few buffers' length is held at any time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nivalis import _native
 from nivalis._native import Hash
 from nivalis._types import Filter, HashAlgo, Method
 from nivalis.errors import StoreContentError
-from nivalis.store.metadata import TIMES, make_symlinks_canonical
+from nivalis.store.metadata import TIMES
 
 # Regular files up to this size are read once and kept until they are written.
 _SMALL = 1024 * 1024
@@ -85,60 +85,59 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
-    """A file or tree on disk, added as its NAR.  `filter(path, type)` says what below it belongs in."""
+class Staged:
+    """A file or tree that lies in the store directory already, at `part`, and only needs its name.  Made by `stage`."""
 
-    source: str
-    filter: Filter | None
+    part: str
+    method: Method
     hash: Hash
-
-    @classmethod
-    def make(cls, source: str, algo: HashAlgo = "sha256", filter: Filter | None = None) -> Tree:
-        return cls(source, filter, _native.hash_nar(source, algo, filter=filter)[0])
+    nar_hash: Hash
+    nar_size: int
 
     def write(self, path: str, place: str) -> Written:
-        nar_hash, nar_size = _native.copy_path(self.source, place, filter=self.filter)
-        _check_unchanged(self.source, self.hash, nar_hash if self.hash.algo == "sha256" else _native.hash_nar(place, self.hash.algo)[0])
-        make_symlinks_canonical(place)
-        return Written(nar_hash, nar_size, _native.make_content_address("nar", self.hash))
+        os.rename(self.part, place)
+        return Written(self.nar_hash, self.nar_size, _native.make_content_address(self.method, self.hash))
 
 
-@dataclass(frozen=True, slots=True)
-class LargeFile:
-    """A regular file on disk that is addressed by its bytes."""
-
-    source: str
-    hash: Hash
-
-    @classmethod
-    def make(cls, source: str, algo: HashAlgo = "sha256") -> LargeFile:
-        return cls(source, _native.hash_file(algo, source)[0])
-
-    def write(self, path: str, place: str) -> Written:
-        _native.copy_path(self.source, place)
-        # Addressed by its bytes alone, the object is not executable.
-        os.chmod(place, 0o444)
-        _check_unchanged(self.source, self.hash, _native.hash_file(self.hash.algo, place)[0])
-        nar_hash, nar_size = _native.hash_nar(place)
-        return Written(nar_hash, nar_size, _native.make_content_address("flat", self.hash))
-
-
-def make_content(source: str, method: Method = "nar", algo: HashAlgo = "sha256", filter: Filter | None = None) -> Blob | Tree | LargeFile:
-    """The content of the file or tree at `source`.  Raises OSError, or StoreContentError for what cannot be added."""
+def read_small(source: str, method: Method, algo: HashAlgo) -> Blob | None:
+    """The content of a small regular file; None if it is anything else.  Raises OSError."""
+    source = _resolve(source, method)
     status = os.lstat(source)
-    if method == "flat" and stat.S_ISLNK(status.st_mode):
-        source = os.path.realpath(source)
-        status = os.lstat(source)
-    if method == "flat" and not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _SMALL:
+        return None
+    with open(source, "rb") as file:
+        # The mode may have changed since; what counts is that of the file that is read.
+        executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+        return Blob.make(file.read(), executable=executable, method=method, algo=algo)
+
+
+def hash_source(source: str, method: Method, algo: HashAlgo, filter: Filter | None) -> Hash:
+    """What the file or tree at `source` is addressed by.  `filter(path, type)` says what below it belongs in.  Raises OSError, StoreContentError."""
+    source = _resolve(source, method)
+    return _native.hash_nar(source, algo, filter=filter)[0] if method == "nar" else _native.hash_file(algo, source)[0]
+
+
+def stage(source: str, part: str, method: Method, algo: HashAlgo, filter: Filter | None) -> Staged:
+    """Copy the file or tree at `source` to `part`, and hash what is written there.  Raises OSError, StoreContentError."""
+    source = _resolve(source, method)
+    nar_hash, nar_size = _native.copy_path(source, part, filter=filter)
+    if method == "nar":
+        return Staged(part, method, nar_hash if algo == "sha256" else _native.hash_nar(part, algo)[0], nar_hash, nar_size)
+    if os.lstat(part).st_mode & stat.S_IXUSR:
+        # Addressed by its bytes alone, the object is not executable.
+        os.chmod(part, 0o444)
+        nar_hash, nar_size = _native.hash_nar(part)
+    return Staged(part, method, _native.hash_file(algo, part)[0], nar_hash, nar_size)
+
+
+def _resolve(source: str, method: Method) -> str:
+    """What is really to be read.  Raises StoreContentError for what cannot be added flat."""
+    if method != "flat":
+        return source
+    source = os.path.realpath(source)
+    if not stat.S_ISREG(os.stat(source).st_mode):
         raise StoreContentError(f"not a regular file: `{source}`", hint="only regular files can be added flat; add it recursively")
-    if stat.S_ISREG(status.st_mode) and status.st_size <= _SMALL:
-        with open(source, "rb") as file:
-            # The mode may have changed since; what counts is that of the file that is read.
-            executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-            return Blob.make(file.read(), executable=executable, method=method, algo=algo)
-    if method == "flat":
-        return LargeFile.make(source, algo)
-    return Tree.make(source, algo, filter)
+    return source
 
 
 def write_file(place: str, data: bytes, *, executable: bool) -> None:
@@ -154,8 +153,3 @@ def write_file(place: str, data: bytes, *, executable: bool) -> None:
         os.utime(descriptor, ns=TIMES)
     finally:
         os.close(descriptor)
-
-
-def _check_unchanged(source: str, expected: Hash, found: Hash) -> None:
-    if expected != found:
-        raise StoreContentError(f"file changed while it was added to the store: `{source}`", hint="try again when nothing writes to it")

@@ -22,7 +22,7 @@ from nivalis.errors import InvalidPathError, NarError, StoreContentError
 from nivalis.store.add import outputs_of, temporary_place
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.locks import lock_paths
-from nivalis.store.metadata import make_symlinks_canonical, remove_tree
+from nivalis.store.metadata import remove_tree
 from nivalis.store.paths import check
 from nivalis.store.queries import sort_paths
 from nivalis.store.store import Store
@@ -81,14 +81,10 @@ def import_paths(store: Store, stream: _Readable) -> Iterator[str]:
 
 
 def _import_one(store: Store, words: _Words) -> str:
-    # The path comes after the content, which waits under the name of a path that does not exist: as a temporary root, no collector takes it.
-    waiting = f"{store.store_dir}/{_native.base32_encode(os.urandom(20))}-import"
-    store.protect([waiting])
-    part = store.real_path(waiting)
-    try:
+    # The path comes after the content.
+    with store.waiting_place() as part:
         nar_hash, nar_size = words.restore_nar(part)
         info = _read_info(store, words, nar_hash, nar_size)
-        make_symlinks_canonical(part)
         store.protect([info.path, *info.references])
         if store.is_valid(info.path):
             return info.path
@@ -97,8 +93,6 @@ def _import_one(store: Store, words: _Words) -> str:
             raise InvalidPathError(f"reference is not valid: `{min(missing)}`", where=info.path, hint="export the closure: `nix-store -qR`")
         _register(store, info, part)
         return info.path
-    finally:
-        remove_tree(part)
 
 
 def _register(store: Store, info: PathInfo, part: str) -> None:

@@ -35,26 +35,6 @@ def make_canonical(path: str) -> None:
             os.utime(place, ns=TIMES, follow_symlinks=False)
 
 
-def make_symlinks_canonical(path: str) -> None:
-    """Give every symlink at or below `path` a store's time; for trees whose files already have theirs."""
-    if os.path.islink(path):
-        os.utime(path, ns=TIMES, follow_symlinks=False)
-        return
-    pending = [path] if os.path.isdir(path) else []
-    while pending:
-        folder = pending.pop()
-        changed = False
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    os.utime(entry.path, ns=TIMES, follow_symlinks=False)
-                    changed = True
-                elif entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-        if changed and os.stat(folder).st_mtime_ns != TIMES[1]:
-            os.utime(folder, ns=TIMES)
-
-
 def remove_tree(path: str) -> int:
     """Remove whatever is at `path`, read-only directories too; nothing is fine.  Symlinks are never followed, no depth is too deep.
 

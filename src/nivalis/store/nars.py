@@ -19,7 +19,7 @@ from nivalis.errors import StoreContentError, StoreReadOnlyError
 from nivalis.store.add import outputs_of, temporary_place
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.locks import lock_paths
-from nivalis.store.metadata import make_symlinks_canonical, remove_tree
+from nivalis.store.metadata import remove_tree
 from nivalis.store.store import Store
 
 __all__ = ["Readable", "Staged", "add_nar", "register_staged", "restore_checked", "stage_nar"]
@@ -106,7 +106,6 @@ def restore_checked(info: PathInfo, restore: Callable[[str], tuple[_native.Hash,
         )
     if info.nar_size and size != info.nar_size:
         raise StoreContentError(f"size mismatch: `{info.path}`", where=info.path, hint=f"specified: {info.nar_size}, got: {size}")
-    make_symlinks_canonical(part)
 
 
 def _check_address(info: PathInfo, part: str) -> None:

@@ -8,19 +8,22 @@ only given its path.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from nivalis import _native
+from nivalis._native import Hash
 from nivalis._types import Filter, HashAlgo, Method
 from nivalis.errors import InvalidPathError, StoreContentError, StoreReadOnlyError
 from nivalis.store.add import Addition, add_all
-from nivalis.store.content import Blob, LargeFile, Text, Tree, make_content
+from nivalis.store.content import Blob, Staged, Text, hash_source, read_small, stage
 from nivalis.store.database import Database, PathInfo
 from nivalis.store.derivation import Derivation
 from nivalis.store.layout import StoreLayout
+from nivalis.store.metadata import remove_tree
 from nivalis.store.paths import is_derivation
 from nivalis.store.roots import make_root
 from nivalis.store.temproots import TempRoots
@@ -115,7 +118,8 @@ class Store:
 
     def path_of(self, source: Source) -> str:
         """The store path that `source` has or would have; nothing is written."""
-        return self._path_for(source, make_content(source.path, source.method, source.algo, source.filter))
+        small = read_small(source.path, source.method, source.algo)
+        return self._path_for(source, small.hash if small else hash_source(source.path, source.method, source.algo, source.filter))
 
     # ---- additions ----
 
@@ -146,18 +150,36 @@ class Store:
         valid = self.valid_among(expected)
         paths: list[str] = []
         additions: list[Addition] = []
-        for source in sources:
-            if source.expected is not None and source.expected in valid:
-                paths.append(source.expected)
-                continue
-            content = make_content(source.path, source.method, source.algo, source.filter)
-            path = self._path_for(source, content)
-            if source.expected is not None and source.expected != path:
-                raise StoreContentError(f"file changed since its store path was computed: `{source.path}`", where=source.expected)
-            paths.append(path)
-            additions.append(Addition(path, content, frozenset(source.references)))
-        self._add(additions)
+        with ExitStack() as waiting:
+            for source in sources:
+                if source.expected is not None and source.expected in valid:
+                    paths.append(source.expected)
+                    continue
+                content: Blob | Staged | None = read_small(source.path, source.method, source.algo)
+                if content is None:
+                    part = waiting.enter_context(self.waiting_place())
+                    content = stage(source.path, part, source.method, source.algo, source.filter)
+                path = self._path_for(source, content.hash)
+                if source.expected is not None and source.expected != path:
+                    raise StoreContentError(f"file changed since its store path was computed: `{source.path}`", where=source.expected)
+                paths.append(path)
+                additions.append(Addition(path, content, frozenset(source.references)))
+            self._add(additions)
         return paths
+
+    @contextmanager
+    def waiting_place(self) -> Iterator[str]:
+        """A place in the store directory for content whose store path is not known yet; what stands there in the end is removed.
+
+        It has the name of a store path that does not exist and is a temporary root, so that no collector takes it.
+        """
+        path = f"{self.store_dir}/{_native.base32_encode(os.urandom(20))}-waiting"
+        self.protect([path])
+        place = self.real_path(path)
+        try:
+            yield place
+        finally:
+            remove_tree(place)
 
     def add_bytes(self, name: str, data: bytes, *, method: Method = "flat", algo: HashAlgo = "sha256", executable: bool = False) -> str:
         """Add a regular file with these bytes; its store path."""
@@ -202,8 +224,8 @@ class Store:
     def _add(self, additions: Iterable[Addition]) -> None:
         add_all(self.layout, self.database, self.temp_roots, additions)
 
-    def _path_for(self, source: Source, content: Blob | Tree | LargeFile) -> str:
-        return _native.make_fixed_output_path(source.name, source.method, content.hash, list(source.references), self.store_dir)
+    def _path_for(self, source: Source, digest: Hash) -> str:
+        return _native.make_fixed_output_path(source.name, source.method, digest, list(source.references), self.store_dir)
 
     def _optimise(self, paths: Iterable[str]) -> None:
         from nivalis.store.optimise import optimise_path

@@ -1,13 +1,14 @@
-//! Making a NAR of files.
+//! Making a NAR of files, and a copy of them on the way.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::restore::{create_file, finish_directory, finish_file, make_directory, make_symlink};
 use super::writer::push_word;
-use super::{padding, Error, NarWriter, MAGIC};
+use super::{file_error, padding, Error, NarWriter, RestoreOptions, MAGIC};
 use crate::hash::{Hash, HashType, Hasher};
 
 /// The type of a file, in the words of the language (`builtins.readDir`, filters).
@@ -45,11 +46,6 @@ impl From<fs::FileType> for FileType {
     }
 }
 
-fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { action, path, source }
-}
-
 /// A filter: whether the file at a path, of a type, belongs into the NAR.
 type Filter<'f, E> = &'f mut dyn FnMut(&Path, FileType) -> Result<bool, E>;
 
@@ -58,34 +54,68 @@ type Filter<'f, E> = &'f mut dyn FnMut(&Path, FileType) -> Result<bool, E>;
 /// `filter` is asked for everything below `path`, not for `path` itself, in the order of the archive; what it refuses is not
 /// looked at. A last component of `path` that is a symlink is archived as a symlink.
 pub fn dump_path<W: Write, E: From<Error>>(path: &Path, out: W, filter: Filter<'_, E>) -> Result<W, E> {
+    dump_root(path, None, out, filter)
+}
+
+/// As [`dump_path`], and makes the same of it at `target`, which must not exist, as [`super::restore`] would of the NAR: what is
+/// written there are the very bytes that went into the NAR.
+pub fn copy_path<W: Write, E: From<Error>>(path: &Path, target: &Path, options: RestoreOptions, out: W, filter: Filter<'_, E>) -> Result<W, E> {
+    dump_root(path, Some(Copy { target: target.to_owned(), options }), out, filter)
+}
+
+/// Where a copy is made of what is dumped at the moment.
+struct Copy {
+    target: PathBuf,
+    options: RestoreOptions,
+}
+
+fn dump_root<W: Write, E: From<Error>>(path: &Path, mut copy: Option<Copy>, out: W, filter: Filter<'_, E>) -> Result<W, E> {
     let mut writer = NarWriter::new(out);
-    let kind = fs::symlink_metadata(path).map_err(|e| file_error("reading status of", path)(e))?.file_type();
-    dump_node(&mut path.to_owned(), kind.into(), &mut writer, filter)?;
+    let kind = fs::symlink_metadata(path).map_err(file_error("reading status of", path))?.file_type();
+    dump_node(&mut path.to_owned(), kind.into(), copy.as_mut(), &mut writer, filter)?;
     Ok(writer.finish()?)
 }
 
-fn dump_node<W: Write, E: From<Error>>(path: &mut PathBuf, kind: FileType, writer: &mut NarWriter<W>, filter: Filter<'_, E>) -> Result<(), E> {
+fn dump_node<W: Write, E: From<Error>>(
+    path: &mut PathBuf,
+    kind: FileType,
+    mut copy: Option<&mut Copy>,
+    writer: &mut NarWriter<W>,
+    filter: Filter<'_, E>,
+) -> Result<(), E> {
     match kind {
-        FileType::Regular => Ok(dump_regular(path, writer)?),
+        FileType::Regular => Ok(dump_regular(path, copy, writer)?),
         FileType::Symlink => {
-            let target = fs::read_link(&path).map_err(|e| file_error("reading symlink", path)(e))?;
-            Ok(writer.symlink(target.as_os_str().as_bytes())?)
+            let link = fs::read_link(&path).map_err(file_error("reading symlink", path))?;
+            writer.symlink(link.as_os_str().as_bytes())?;
+            Ok(copy.map_or(Ok(()), |copy| make_symlink(&copy.target, link.as_os_str(), copy.options))?)
         }
         FileType::Unknown => Err(Error::UnsupportedFile(path.clone()).into()),
         FileType::Directory => {
             // The depth is bounded by the writer, which refuses to begin one directory too many.
             writer.begin_directory()?;
+            if let Some(copy) = &copy {
+                make_directory(&copy.target)?;
+            }
             let mut entries = read_directory(path)?;
             entries.sort_unstable();
             for (name, kind) in entries {
-                path.push(std::ffi::OsStr::from_bytes(&name));
+                let name = std::ffi::OsStr::from_bytes(&name);
+                path.push(name);
                 if filter(path, kind.0)? {
-                    writer.entry(&name)?;
-                    dump_node(path, kind.0, writer, filter)?;
+                    writer.entry(name.as_bytes())?;
+                    if let Some(copy) = &mut copy {
+                        copy.target.push(name);
+                    }
+                    dump_node(path, kind.0, copy.as_deref_mut(), writer, filter)?;
+                    if let Some(copy) = &mut copy {
+                        copy.target.pop();
+                    }
                 }
                 path.pop();
             }
-            Ok(writer.end_directory()?)
+            writer.end_directory()?;
+            Ok(copy.map_or(Ok(()), |copy| finish_directory(&copy.target, copy.options))?)
         }
     }
 }
@@ -111,7 +141,7 @@ impl Ord for Kind {
 }
 
 fn read_directory(path: &Path) -> Result<Vec<(Vec<u8>, Kind)>, Error> {
-    let error = |e| file_error("reading directory", path)(e);
+    let error = file_error("reading directory", path);
     fs::read_dir(path)
         .map_err(error)?
         .map(|entry| {
@@ -122,18 +152,48 @@ fn read_directory(path: &Path) -> Result<Vec<(Vec<u8>, Kind)>, Error> {
         .collect()
 }
 
-fn dump_regular<W: Write>(path: &Path, writer: &mut NarWriter<W>) -> Result<(), Error> {
-    let mut file = File::open(path).map_err(|e| file_error("opening", path)(e))?;
-    let status = file.metadata().map_err(|e| file_error("reading status of", path)(e))?;
+fn dump_regular<W: Write>(path: &Path, copy: Option<&mut Copy>, writer: &mut NarWriter<W>) -> Result<(), Error> {
+    let mut file = File::open(path).map_err(file_error("opening", path))?;
+    let status = file.metadata().map_err(file_error("reading status of", path))?;
     if !status.is_file() {
         return Err(Error::FileChanged(path.to_owned()));
     }
     let executable = status.permissions().mode() & 0o100 != 0;
-    writer.regular(executable, status.len(), &mut file).map_err(|error| match error {
+    let reading_failed = |error| match error {
         Error::Read(e) if e.kind() == io::ErrorKind::UnexpectedEof => Error::FileChanged(path.to_owned()),
         Error::Read(e) => file_error("reading", path)(e),
         other => other,
-    })
+    };
+    let Some(copy) = copy else {
+        return writer.regular(executable, status.len(), &mut file).map_err(reading_failed);
+    };
+    let to = create_file(&copy.target, executable, copy.options)?;
+    let mut contents = Copied { from: file, to, failed: None };
+    let written = writer.regular(executable, status.len(), &mut contents);
+    if let Some(error) = contents.failed {
+        return Err(file_error("writing", &copy.target)(error));
+    }
+    written.map_err(reading_failed)?;
+    finish_file(&contents.to, &copy.target, executable, copy.options)
+}
+
+/// Reads a file and writes what it reads to another.
+struct Copied {
+    from: File,
+    to: File,
+    /// Why writing failed; then reading fails too.
+    failed: Option<io::Error>,
+}
+
+impl Read for Copied {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.from.read(buffer)?;
+        self.to.write_all(&buffer[..len]).map_err(|error| {
+            self.failed = Some(error);
+            io::Error::other("the copy cannot be written")
+        })?;
+        Ok(len)
+    }
 }
 
 /// The hash and the size of the NAR of `path`, everything included. A small file costs one buffer and one call of the hash.

@@ -4,22 +4,22 @@
 //! entry can be below a symlink that the same archive made, so nothing is ever written outside of the target.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{symlink, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use super::{parse, parse_prefix, Error, Visitor, CHUNK};
+use rustix::fs::{futimens, utimensat, AtFlags, Timespec, Timestamps, CWD};
+
+use super::{file_error, parse, parse_prefix, Error, Visitor, CHUNK};
 
 /// What [`restore`] does beside making the files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RestoreOptions {
     /// Gives directories the mode 555 too.
     pub read_only_directories: bool,
-    /// Sets the time of modification of files and directories to one second after the epoch, as in a store. The times of
-    /// symlinks are left: the standard library cannot set them.
+    /// Sets the times of everything to one second after the epoch, as in a store.
     pub canonical_times: bool,
     /// Gives files the modes 644 and 755 as far as the umask allows, for trees that are a user's own.
     pub writable: bool,
@@ -53,69 +53,91 @@ impl Restorer<'_> {
         }
         self.target.join(OsStr::from_bytes(path))
     }
-
-    fn canonical_time(&self) -> Option<FileTimes> {
-        let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
-        self.options.canonical_times.then(|| FileTimes::new().set_modified(second).set_accessed(second))
-    }
-
-    fn write_file(&mut self, path: &Path, executable: bool, contents: &mut dyn Read) -> Result<(), Error> {
-        let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
-        let mode = match (executable, self.options.writable) {
-            (false, false) => 0o444,
-            (true, false) => 0o555,
-            (false, true) => 0o666,
-            (true, true) => 0o777,
-        };
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed("creating"))?;
-        loop {
-            match contents.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(len) => file.write_all(&self.buffer[..len]).map_err(failed("writing"))?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::Read(e)),
-            }
-        }
-        if !self.options.writable {
-            file.set_permissions(Permissions::from_mode(mode)).map_err(failed("setting mode of"))?;
-        }
-        if let Some(times) = self.canonical_time() {
-            file.set_times(times).map_err(failed("setting times of"))?;
-        }
-        Ok(())
-    }
 }
 
 impl Visitor for Restorer<'_> {
     type Error = Error;
 
     fn directory(&mut self, path: &[u8]) -> Result<(), Error> {
-        let path = self.path(path);
-        DirBuilder::new().create(&path).map_err(|source| Error::File { action: "creating directory", path, source })
+        make_directory(&self.path(path))
     }
 
     fn end_directory(&mut self, path: &[u8]) -> Result<(), Error> {
-        let path = self.path(path);
-        let failed = |action| {
-            let path = path.clone();
-            move |source| Error::File { action, path, source }
-        };
-        if let Some(times) = self.canonical_time() {
-            File::open(&path).and_then(|dir| dir.set_times(times)).map_err(failed("setting times of"))?;
-        }
-        if self.options.read_only_directories {
-            fs::set_permissions(&path, Permissions::from_mode(0o555)).map_err(failed("setting mode of"))?;
-        }
-        Ok(())
+        finish_directory(&self.path(path), self.options)
     }
 
     fn regular(&mut self, path: &[u8], executable: bool, _: u64, contents: &mut dyn Read) -> Result<(), Error> {
         let path = self.path(path);
-        self.write_file(&path, executable, contents)
+        let mut file = create_file(&path, executable, self.options)?;
+        loop {
+            match contents.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(len) => file.write_all(&self.buffer[..len]).map_err(file_error("writing", &path))?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::Read(e)),
+            }
+        }
+        finish_file(&file, &path, executable, self.options)
     }
 
     fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), Error> {
-        let path = self.path(path);
-        symlink(OsStr::from_bytes(target), &path).map_err(|source| Error::File { action: "creating symlink", path, source })
+        make_symlink(&self.path(path), OsStr::from_bytes(target), self.options)
     }
+}
+
+fn canonical_times() -> Timestamps {
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+    Timestamps { last_access: second, last_modification: second }
+}
+
+const fn mode_of(executable: bool, options: RestoreOptions) -> u32 {
+    match (executable, options.writable) {
+        (false, false) => 0o444,
+        (true, false) => 0o555,
+        (false, true) => 0o666,
+        (true, true) => 0o777,
+    }
+}
+
+pub(super) fn create_file(path: &Path, executable: bool, options: RestoreOptions) -> Result<File, Error> {
+    let mode = mode_of(executable, options);
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(file_error("creating", path))
+}
+
+/// Gives a file that is complete its mode and its times.
+pub(super) fn finish_file(file: &File, path: &Path, executable: bool, options: RestoreOptions) -> Result<(), Error> {
+    if !options.writable {
+        // Whatever the umask took away.
+        file.set_permissions(Permissions::from_mode(mode_of(executable, options))).map_err(file_error("setting mode of", path))?;
+    }
+    if options.canonical_times {
+        futimens(file, &canonical_times()).map_err(|error| file_error("setting times of", path)(error.into()))?;
+    }
+    Ok(())
+}
+
+pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
+    DirBuilder::new().create(path).map_err(file_error("creating directory", path))
+}
+
+/// Gives a directory that is complete its mode and its times.
+pub(super) fn finish_directory(path: &Path, options: RestoreOptions) -> Result<(), Error> {
+    set_times(path, options)?;
+    if options.read_only_directories {
+        fs::set_permissions(path, Permissions::from_mode(0o555)).map_err(file_error("setting mode of", path))?;
+    }
+    Ok(())
+}
+
+pub(super) fn make_symlink(path: &Path, target: &OsStr, options: RestoreOptions) -> Result<(), Error> {
+    symlink(target, path).map_err(file_error("creating symlink", path))?;
+    set_times(path, options)
+}
+
+fn set_times(path: &Path, options: RestoreOptions) -> Result<(), Error> {
+    if options.canonical_times {
+        let set = utimensat(CWD, path, &canonical_times(), AtFlags::SYMLINK_NOFOLLOW);
+        set.map_err(|error| file_error("setting times of", path)(error.into()))?;
+    }
+    Ok(())
 }

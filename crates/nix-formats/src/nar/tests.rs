@@ -107,7 +107,19 @@ fn restore_and_dump_give_the_oracles_bytes() {
         let status = fs::metadata(target.join(name)).unwrap();
         assert_eq!((status.mode() & 0o7777, status.mtime()), (mode, 1), "{name}");
     }
+    assert_eq!(fs::symlink_metadata(target.join("link")).unwrap().mtime(), 1);
     assert!(matches!(restore(TREE, &target, options), Err(Error::File { .. })), "an existing target is refused");
+
+    let copy = scratch.join("copy");
+    let written = copy_path::<_, Error>(&target, &copy, options, Vec::new(), &mut |_, _| Ok(true)).unwrap();
+    assert_eq!(written, TREE);
+    assert_eq!(dump_path::<_, Error>(&copy, Vec::new(), &mut |_, _| Ok(true)).unwrap(), TREE);
+    for (name, mode) in [("", 0o555), ("b.sh", 0o555), ("sub", 0o555), ("sub/nul", 0o444), ("link", 0o777)] {
+        let status = fs::symlink_metadata(copy.join(name)).unwrap();
+        assert_eq!((status.mode() & 0o7777, status.mtime()), (mode, 1), "{name}");
+    }
+    let again = copy_path::<_, Error>(&target.join("a"), &copy.join("a"), options, Vec::new(), &mut |_, _| Ok(true));
+    assert!(matches!(again, Err(Error::File { action: "creating", .. })), "an existing target is refused");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use super::{check_entry_name, check_order, check_target, padding, Error, Malform
 pub struct NarWriter<W: Write> {
     out: W,
     buffer: Vec<u8>,
+    /// What large files are read into; empty until there is one.
+    chunk: Vec<u8>,
     /// The last name written in each open directory.
     open: Vec<Option<Vec<u8>>>,
     state: State,
@@ -27,7 +29,7 @@ enum State {
 
 impl<W: Write> NarWriter<W> {
     pub fn new(out: W) -> NarWriter<W> {
-        let mut writer = NarWriter { out, buffer: Vec::new(), open: Vec::new(), state: State::Node };
+        let mut writer = NarWriter { out, buffer: Vec::new(), chunk: Vec::new(), open: Vec::new(), state: State::Node };
         writer.word(MAGIC);
         writer
     }
@@ -89,16 +91,20 @@ impl<W: Write> NarWriter<W> {
     /// A file whose `size` bytes come from `contents`; an error of the kind `UnexpectedEof` says that there were fewer.
     pub fn regular(&mut self, executable: bool, size: u64, contents: &mut dyn Read) -> Result<(), Error> {
         self.begin_regular(executable, size)?;
+        let start = self.buffer.len();
+        if size <= CHUNK.saturating_sub(start) as u64 {
+            self.buffer.resize(start + size as usize, 0);
+            contents.read_exact(&mut self.buffer[start..]).map_err(Error::Read)?;
+            return self.end_regular(size);
+        }
+        self.flush_buffer()?;
+        self.chunk.resize(CHUNK, 0);
         let mut left = size;
         while left > 0 {
-            if self.buffer.len() >= CHUNK {
-                self.flush_buffer()?;
-            }
-            let start = self.buffer.len();
-            let step = left.min((CHUNK - start) as u64) as usize;
-            self.buffer.resize(start + step, 0);
-            contents.read_exact(&mut self.buffer[start..]).map_err(Error::Read)?;
-            left -= step as u64;
+            let part = &mut self.chunk[..left.min(CHUNK as u64) as usize];
+            contents.read_exact(part).map_err(Error::Read)?;
+            self.out.write_all(part).map_err(Error::Write)?;
+            left -= part.len() as u64;
         }
         self.end_regular(size)
     }
