@@ -57,7 +57,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print it as JSON."
 @click.argument("name", required=False)
 @_store
 def _add(address: str, name: str | None, store: str | None) -> None:
-    """Subscribe to the channel at ADDRESS (https, http, file), called NAME or as the address ends."""
+    """Subscribe to the channel at ADDRESS.
+
+    It is called NAME, or else as its address (https, http or file) ends.
+    """
 
     def do(desk: ChannelDesk) -> None:
         channel = desk.add(address, name)

@@ -283,8 +283,11 @@ class GitRepository:
                     raise GitError(f"Git repository lacks a file's content: `{os.fsdecode(entry.path)}` in `{self._address}`", where=shlex.join(argv))
                 _write_blob(process.stdout, int(words[2]), entry.mode, place)
                 process.stdout.read(1)
+        except BrokenPipeError as error:
+            raise GitError(f"Git ended before all files were read: `{self._address}`", where=shlex.join(argv)) from error
         finally:
-            process.stdin.close()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             process.stdout.close()
             process.wait()
 
