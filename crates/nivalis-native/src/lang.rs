@@ -7,6 +7,7 @@
 use crate::errors::raise;
 use crate::eval_errors::{eval_error, plain_eval_error};
 use crate::recording::Recording;
+use crate::restricted::Allowed;
 use crate::world::{FileWorld, HostSettings};
 use nix_lang::error::{Code, Error};
 use nix_lang::eval::{self, Evaluator as Kernel, PrintStyle, Settings, StrBuf, R};
@@ -160,7 +161,7 @@ fn value(owner: &Bound<'_, Evaluator>, val: Val) -> Value {
 #[pymethods]
 impl Evaluator {
     #[new]
-    #[pyo3(signature = (host, *, store_dir, real_store_dir, system, search_path, environment, home, pure, pipe_operators, trace_verbose, abort_on_warn, max_call_depth, record, max_memory = None))]
+    #[pyo3(signature = (host, *, store_dir, real_store_dir, system, search_path, environment, home, pure, pipe_operators, trace_verbose, abort_on_warn, max_call_depth, record, max_memory = None, allowed_uris = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         host: Py<PyAny>,
@@ -177,6 +178,7 @@ impl Evaluator {
         max_call_depth: u32,
         record: bool,
         max_memory: Option<usize>,
+        allowed_uris: Option<Vec<Bound<'_, PyAny>>>,
     ) -> PyResult<Self> {
         let raised = Arc::new(Mutex::new(None));
         let mut env = std::collections::HashMap::new();
@@ -196,7 +198,15 @@ impl Evaluator {
             max_memory: max_memory.unwrap_or_else(nix_lang::arena::memory_to_use),
         };
         let recording = Recording::new(record);
-        let world = FileWorld::new(HostSettings { host, store_dir, real_store_dir, environment: env, pure }, recording.clone(), raised.clone());
+        let restricted = match allowed_uris {
+            Some(uris) => {
+                let places = settings.search_path.iter().map(|(_, place)| place.clone());
+                Some(Allowed::new(places, uris.iter().map(encode).collect::<PyResult<_>>()?))
+            }
+            None => None,
+        };
+        let host_settings = HostSettings { host, store_dir, real_store_dir, environment: env, pure, restricted };
+        let world = FileWorld::new(host_settings, recording.clone(), raised.clone());
         let kernel = Kernel::new(Box::new(world), settings);
         let interrupt = kernel.interrupt_flag();
         Ok(Evaluator { kernel: Mutex::new(Some(kernel)), interrupt, raised, recording, pins: AtomicUsize::new(0) })

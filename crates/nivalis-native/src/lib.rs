@@ -14,6 +14,7 @@ mod eval_errors;
 mod formats;
 mod lang;
 mod recording;
+mod restricted;
 mod world;
 
 use pyo3::prelude::*;

@@ -6,6 +6,7 @@
 
 use crate::lang::{decode, encode};
 use crate::recording::{content_hash, letter, listing_hash, Recording, Seen, Stamp};
+use crate::restricted::Allowed;
 use nix_formats::hash::{Format, Hash, HashType};
 use nix_formats::nar;
 use nix_formats::store_path::{self, Method};
@@ -13,6 +14,7 @@ use nix_lang::error::Code;
 use nix_lang::world::{AddMethod, FetchRequest, Fetched, FetchedAttr, FileType, Kept, World, WorldError, WorldResult};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -28,6 +30,8 @@ pub(crate) struct HostSettings {
     pub environment: HashMap<Vec<u8>, Vec<u8>>,
     /// Only the store may be read.
     pub pure: bool,
+    /// Only this may be read and fetched.
+    pub restricted: Option<Allowed>,
 }
 
 /// Something to be in the store whose path is known.
@@ -51,8 +55,15 @@ pub(crate) struct FileWorld {
     pending: Vec<(Vec<u8>, Pending)>,
     pending_index: HashMap<Vec<u8>, usize>,
     pending_bytes: usize,
+    /// Store paths of the search path whose references have not been asked for yet.
+    unasked: Vec<Vec<u8>>,
     recording: Recording,
     raised: Arc<Mutex<Option<PyErr>>>,
+}
+
+/// The parts of a path, the last one first.
+fn split(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|&b| b == b'/').filter(|part| !part.is_empty() && part != b".").rev().map(<[u8]>::to_vec).collect()
 }
 
 fn as_path(bytes: &[u8]) -> &Path {
@@ -79,15 +90,155 @@ fn is_absent(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+fn forbidden(message: String) -> WorldError {
+    let hint = "with the setting `restrict-eval`, only what the search path and `allowed-uris` name may be used";
+    WorldError { hint: Some(hint.into()), ..WorldError::new(Code::Forbidden, message) }
+}
+
+fn forbidden_path(path: &[u8]) -> WorldError {
+    forbidden(format!("access to absolute path '{}' is forbidden in restricted mode", shown(path)))
+}
+
 impl FileWorld {
     pub(crate) fn new(settings: HostSettings, recording: Recording, raised: Arc<Mutex<Option<PyErr>>>) -> Self {
         let store_prefix = format!("{}/", settings.store_dir).into_bytes();
         let is_moved = settings.real_store_dir != Path::new(&settings.store_dir);
-        FileWorld { settings, store_prefix, is_moved, pending: Vec::new(), pending_index: HashMap::new(), pending_bytes: 0, recording, raised }
+        if settings.restricted.is_some() {
+            // Which links were followed on the way is not recorded.
+            recording.impure("the evaluation is restricted");
+        }
+        let mut world = FileWorld {
+            settings,
+            store_prefix,
+            is_moved,
+            pending: Vec::new(),
+            pending_index: HashMap::new(),
+            pending_bytes: 0,
+            unasked: Vec::new(),
+            recording,
+            raised,
+        };
+        let places: Vec<Vec<u8>> = world.settings.restricted.iter().flat_map(Allowed::paths).cloned().collect();
+        for place in places {
+            let place = world.logical_path(place);
+            world.allow(&place);
+            if let Some(rest) = place.strip_prefix(world.store_prefix.as_slice()) {
+                let base_len = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
+                world.unasked.push(place[..world.store_prefix.len() + base_len].to_vec());
+            }
+        }
+        world
+    }
+
+    /// Where a path really is, that may be looked at; `follows` says whether a symlink there will be followed.
+    fn place(&mut self, path: &[u8], follows: bool) -> WorldResult<(PathBuf, bool)> {
+        let resolved = self.resolve(path, follows)?;
+        self.locate(&resolved)
+    }
+
+    /// In a restricted evaluation, the path with its symlinks followed, each step of which may be looked at.
+    fn resolve<'p>(&mut self, path: &'p [u8], follows: bool) -> WorldResult<Cow<'p, [u8]>> {
+        if self.settings.restricted.is_none() {
+            return Ok(Cow::Borrowed(path));
+        }
+        let mut done: Vec<u8> = Vec::new();
+        let mut rest: Vec<Vec<u8>> = split(&self.logical_path(path.to_vec()));
+        let mut links = 0;
+        if rest.is_empty() {
+            self.check_step(b"/", path)?;
+        }
+        while let Some(part) = rest.pop() {
+            if part == b".." {
+                done.truncate(done.iter().rposition(|&b| b == b'/').unwrap_or(0));
+                continue;
+            }
+            let next = [&done, &b"/"[..], &part].concat();
+            self.check_step(&next, path)?;
+            if rest.is_empty() && !follows {
+                return Ok(Cow::Owned(next));
+            }
+            // The folders above the store are there for it.
+            let target = if self.store_prefix.starts_with(&[&next, &b"/"[..]].concat()) {
+                None
+            } else {
+                let (real, _) = self.locate(&next)?;
+                fs::read_link(real).ok()
+            };
+            let Some(target) = target else {
+                done = next;
+                continue;
+            };
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(WorldError::new(Code::Io, format!("too many symbolic links: '{}'", shown(path))));
+            }
+            let target = target.into_os_string().into_vec();
+            let mut whole = if target.starts_with(b"/") { target } else { [&done, &b"/"[..], &target].concat() };
+            for part in rest.iter().rev() {
+                whole.push(b'/');
+                whole.extend_from_slice(part);
+            }
+            rest = split(&self.logical_path(whole));
+            done.clear();
+        }
+        Ok(Cow::Owned(if done.is_empty() { b"/".to_vec() } else { done }))
+    }
+
+    /// Where the symlinks on the way to `path` lead is not said.
+    fn check_step(&mut self, step: &[u8], path: &[u8]) -> WorldResult<()> {
+        if !self.is_seen(step) {
+            self.ask_closures();
+        }
+        if self.is_seen(step) {
+            return Ok(());
+        }
+        Err(forbidden_path(path))
+    }
+
+    fn is_seen(&self, path: &[u8]) -> bool {
+        self.settings.restricted.as_ref().is_none_or(|allowed| allowed.has(path) || allowed.leads_on(path))
+    }
+
+    /// What the search path names in the store may be looked at with all that it refers to.
+    fn ask_closures(&mut self) {
+        for owner in std::mem::take(&mut self.unasked) {
+            let paths: Vec<Vec<u8>> = self
+                .ask(|py, host| host.call_method1("closure", (decode(py, &owner)?,))?.try_iter()?.map(|p| encode(&p?)).collect())
+                .unwrap_or_default();
+            paths.iter().for_each(|path| self.allow(path));
+        }
+    }
+
+    fn allow(&mut self, path: &[u8]) {
+        if let Some(allowed) = &mut self.settings.restricted {
+            allowed.allow(path);
+        }
+    }
+
+    /// Whether something may be fetched: an allowed address, or a file that may be read.
+    fn check_uri(&mut self, uri: &[u8]) -> WorldResult<()> {
+        let Some(allowed) = &self.settings.restricted else { return Ok(()) };
+        if allowed.has_uri(uri) {
+            return Ok(());
+        }
+        let file = uri.strip_prefix(b"file://").unwrap_or(uri);
+        if file.starts_with(b"/") && !file.contains(&b'%') {
+            let resolved = self.resolve(file, true)?;
+            return self.check_whole(&resolved);
+        }
+        Err(forbidden(format!("access to URI '{}' is forbidden in restricted mode", shown(uri))))
+    }
+
+    /// Whether all of a path may be read, and not just that it leads on to something.
+    fn check_whole(&self, path: &[u8]) -> WorldResult<()> {
+        match &self.settings.restricted {
+            Some(allowed) if !allowed.has(path) => Err(forbidden_path(path)),
+            _ => Ok(()),
+        }
     }
 
     /// Where a path really is. A path of the store must be there before it is read, and its content needs no recording.
-    fn place(&mut self, path: &[u8]) -> WorldResult<(PathBuf, bool)> {
+    fn locate(&mut self, path: &[u8]) -> WorldResult<(PathBuf, bool)> {
         let Some(rest) = path.strip_prefix(self.store_prefix.as_slice()) else {
             if self.settings.pure {
                 let message = format!("access to absolute path '{}' is forbidden in pure evaluation mode", shown(path));
@@ -282,7 +433,7 @@ fn hash_file(real: &Path) -> io::Result<Hash> {
 
 impl World for FileWorld {
     fn read_file(&mut self, path: &[u8]) -> WorldResult<Vec<u8>> {
-        let (real, stored) = self.place(path)?;
+        let (real, stored) = self.place(path, true)?;
         let read = || -> io::Result<(fs::Metadata, (Stamp, bool), Vec<u8>)> {
             let mut file = fs::File::open(&real)?;
             let meta = file.metadata()?;
@@ -313,9 +464,14 @@ impl World for FileWorld {
     }
 
     fn read_dir(&mut self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileType)>> {
-        let (real, stored) = self.place(path)?;
+        let resolved = self.resolve(path, true)?;
+        let (real, stored) = self.locate(&resolved)?;
         match list_dir(&real) {
-            Ok(entries) => {
+            Ok(mut entries) => {
+                if self.settings.restricted.is_some() {
+                    let folder = resolved.strip_suffix(b"/").unwrap_or(&resolved);
+                    entries.retain(|(name, _)| self.is_seen(&[folder, b"/", name].concat()));
+                }
                 if !stored {
                     self.recording.saw('d', path, || Seen::Listing(listing_hash(&entries)));
                 }
@@ -326,7 +482,7 @@ impl World for FileWorld {
     }
 
     fn file_type(&mut self, path: &[u8]) -> WorldResult<Option<FileType>> {
-        let (real, stored) = self.place(path)?;
+        let (real, stored) = self.place(path, false)?;
         let found = match fs::symlink_metadata(&real) {
             Ok(meta) => Some(kind_of(meta.file_type())),
             Err(e) if is_absent(&e) => None,
@@ -339,7 +495,7 @@ impl World for FileWorld {
     }
 
     fn read_link(&mut self, path: &[u8]) -> WorldResult<Vec<u8>> {
-        let (real, stored) = self.place(path)?;
+        let (real, stored) = self.place(path, false)?;
         match fs::read_link(&real) {
             Ok(target) => {
                 let target = target.into_os_string().into_vec();
@@ -362,12 +518,13 @@ impl World for FileWorld {
     }
 
     fn exists(&mut self, path: &[u8]) -> WorldResult<bool> {
-        let (real, stored) = match self.place(path) {
+        let (real, stored) = match self.place(path, true) {
             // What may not be looked at is not there.
             Err(e) if e.code == Code::Forbidden => return Ok(false),
             place => place?,
         };
-        let found = fs::metadata(&real).is_ok() || (self.is_moved && self.exists_through_store(path));
+        let walks = self.is_moved && self.settings.restricted.is_none();
+        let found = fs::metadata(&real).is_ok() || (walks && self.exists_through_store(path));
         if !stored {
             self.recording.saw('e', path, || Seen::Exists(found));
         }
@@ -375,6 +532,9 @@ impl World for FileWorld {
     }
 
     fn env_var(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        if self.settings.restricted.is_some() {
+            return None;
+        }
         let value = self.settings.environment.get(name).cloned();
         self.recording.variable(name, &value);
         value
@@ -388,17 +548,30 @@ impl World for FileWorld {
     fn search_entry(&mut self, entry: &[u8]) -> WorldResult<Option<Vec<u8>>> {
         let is_address = entry.starts_with(b"channel:") || entry.windows(3).any(|w| w == b"://");
         if !is_address {
+            if self.settings.restricted.is_some() {
+                // Not to be found and not to be looked for are different things.
+                self.place(entry, true)?;
+            }
             return Ok(self.exists(entry)?.then(|| entry.to_vec()));
+        }
+        // Whoever started the evaluation may name any address, the expressions only those that are allowed.
+        if self.settings.restricted.as_ref().is_some_and(|allowed| !allowed.has(entry)) {
+            self.check_uri(entry)?;
         }
         self.flush()?;
         self.recording.impure("a search path entry that is fetched");
-        self.ask(|py, host| {
+        let found: Option<Vec<u8>> = self.ask(|py, host| {
             let found = host.call_method1("search_entry", (decode(py, entry)?,))?;
             if found.is_none() {
                 return Ok(None);
             }
             encode(&found).map(Some)
-        })
+        })?;
+        if let Some(found) = &found {
+            let logical = self.logical_path(found.clone());
+            self.allow(&logical);
+        }
+        Ok(found)
     }
 
     fn add_path(&mut self, path: &[u8], name: &[u8], method: AddMethod, kept: Option<&Kept>, expected: Option<&[u8; 32]>) -> WorldResult<Vec<u8>> {
@@ -419,10 +592,13 @@ impl World for FileWorld {
             }
             if self.ask(|py, host| host.call_method1("is_valid", (decode(py, &wanted)?,))?.extract::<bool>())? {
                 self.recording.store_path(&wanted);
+                self.allow(&wanted);
                 return Ok(wanted);
             }
         }
-        let (real, stored) = self.place(path)?;
+        let resolved = self.resolve(path, method == AddMethod::Flat)?;
+        self.check_whole(&resolved)?;
+        let (real, stored) = self.locate(&resolved)?;
         if !stored {
             self.record_source(path, method, kept).map_err(|e| self.io_error(&e, path))?;
         }
@@ -445,6 +621,7 @@ impl World for FileWorld {
         }
         let made = path_of(&hash)?;
         self.recording.wrote(&made, &[]);
+        self.allow(&made);
         let from = real.into_os_string().into_vec();
         let kept = moved.or_else(|| kept.cloned());
         self.gather(&made, 0, Pending::Source { from, name: name.to_vec(), method, kept })?;
@@ -453,6 +630,7 @@ impl World for FileWorld {
 
     fn add_text(&mut self, store_path: &[u8], text: &[u8], references: &[&[u8]]) -> WorldResult<()> {
         self.recording.wrote(store_path, references);
+        self.allow(store_path);
         let references = references.iter().map(|r| r.to_vec()).collect();
         self.gather(store_path, text.len(), Pending::Text { text: text.to_vec(), references })
     }
@@ -465,7 +643,7 @@ impl World for FileWorld {
         if let Some((text, _)) = self.pending_text(store_path) {
             return Ok(text.to_vec());
         }
-        let (real, _) = self.place(store_path)?;
+        let (real, _) = self.locate(store_path)?;
         fs::read(&real).map_err(|_| WorldError::new(Code::InvalidStorePath, format!("path '{}' is not valid", shown(store_path))))
     }
 
@@ -505,11 +683,15 @@ impl World for FileWorld {
         })?;
         for path in built {
             self.recording.store_path(&path);
+            self.allow(&path);
         }
         Ok(())
     }
 
     fn fetch(&mut self, request: &FetchRequest) -> WorldResult<Fetched> {
+        if let Some((_, url)) = request.args.iter().find(|(key, _)| *key == "url") {
+            self.check_uri(url)?;
+        }
         self.flush()?;
         let given = |wanted: &str| request.args.iter().any(|(key, text)| *key == wanted && !text.is_empty());
         // What git says beside the content (the time, the count of commits) follows from the revision alone.
@@ -537,6 +719,7 @@ impl World for FileWorld {
             Ok(Fetched { store_path: encode(&path)?, attrs: out })
         })?;
         self.recording.store_path(&fetched.store_path);
+        self.allow(&fetched.store_path);
         Ok(fetched)
     }
 

@@ -67,7 +67,8 @@ class EvalOptions(CommonOptions):
         entries = [SearchEntry.parse(text) for text in self.includes]
         if not self.config.is_replaced("nix-path"):
             named = environment.get("NIX_PATH")
-            entries += default_search_path(environment, state_dir) if named is None else parse_nix_path(named)
+            default = [] if self.config.switch("restrict-eval") else default_search_path(environment, state_dir)
+            entries += default if named is None else parse_nix_path(named)
         entries += [SearchEntry.parse(text) for text in self.config.words("nix-path")]
         return tuple(entry.resolved(folder) for entry in entries)
 
@@ -79,16 +80,15 @@ class EvalOptions(CommonOptions):
         return [(entry.place, entry in settings.search_path) for entry in places]
 
     def settings(self, environment: Mapping[str, str], folder: str, layout: StoreLayout) -> EvalSettings:
-        """What an evaluation may depend on.  Raises UsageError."""
+        """What an evaluation may depend on."""
         config = self.config
-        if config.switch("restrict-eval"):
-            raise UsageError("setting 'restrict-eval' is not supported", hint="`--pure-eval` restricts an evaluation to what is named by its hash")
         return EvalSettings(
             system=config.text("eval-system") or self.system,
             search_path=self.search_path(environment, folder, str(layout.state_dir)),
             environment=environment,
             home=environment.get("HOME") or folder,
             pure=self.pure,
+            allowed_uris=config.words("allowed-uris") if config.switch("restrict-eval") else None,
             builds=config.switch("allow-import-from-derivation"),
             features=frozenset(config.words("experimental-features")),
             trace_verbose=config.switch("trace-verbose"),

@@ -36,6 +36,7 @@ class EvalSettings(NamedTuple):
 
     `environment` is what `getEnv` sees, `home` what `~/` stands for.  `pure` forbids what is not named by its content.
     `max_memory` is what the values may take, in bytes; without it, four fifths of what the machine has.
+    `allowed_uris`, unless it is None, restricts it to reading what the search path names and to fetching from there (`restrict-eval`).
     `builds` lets an evaluation read the outputs of derivations, which are built for it.
     `features` are experimental features by their names in Nix (`pipe-operators`; others change nothing here).
     """
@@ -45,6 +46,7 @@ class EvalSettings(NamedTuple):
     environment: Mapping[str, str] = MappingProxyType({})
     home: str | None = None
     pure: bool = False
+    allowed_uris: tuple[str, ...] | None = None
     builds: bool = True
     features: frozenset[str] = frozenset()
     trace_verbose: bool = False
@@ -101,6 +103,7 @@ class Evaluator:
             max_call_depth=settings.max_call_depth,
             record=record,
             max_memory=settings.max_memory,
+            **({} if settings.allowed_uris is None else {"allowed_uris": settings.allowed_uris}),
         )
 
     def close(self) -> None:
