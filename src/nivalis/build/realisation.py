@@ -82,7 +82,7 @@ def realise(
                     unavailable |= outcome.failed_fetches
                     continue
                 for error in outcome.failed_fetches.values():
-                    error.hint = error.hint or "with `--fallback` it is built instead"
+                    error.hint = "; ".join(filter(None, [error.hint, "with `--fallback` it is built instead"]))
         return _gather(store, goals, failures)
 
 
