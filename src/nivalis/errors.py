@@ -18,7 +18,7 @@ a `hint` (what to do about it).  `str(error)` is all of it, readable without col
     │   ├── StoreReadOnlyError    store-read-only
     │   ├── StoreContentError     store-content
     │   ├── RootError             gc-root
-    │   └── DatabaseError         database-error
+    │   └── DatabaseError         database-error, disk-full
     │       ├── DatabaseBusyError     database-busy
     │       ├── DatabaseSchemaError   database-schema
     │       └── DatabaseCorruptError  database-corrupt

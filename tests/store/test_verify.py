@@ -7,13 +7,14 @@ import io
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nivalis import _native
-from nivalis.errors import DatabaseCorruptError, InvalidPathError, NarError, NivalisError, StoreContentError, StoreReadOnlyError
+from nivalis.errors import DatabaseCorruptError, DatabaseError, InvalidPathError, NarError, NivalisError, StoreContentError, StoreReadOnlyError
 from nivalis.store import PathInfo, Store, StoreLayout
 from nivalis.store.gc import collect
 from nivalis.store.nars import add_nar
@@ -237,6 +238,29 @@ def test_full_disk(small_disk: Path, tmp_path: Path, oracle: Oracle) -> None:
         assert again == first
     done = oracle.run("nix-store", ["--verify", "--check-contents"], store=small_disk)
     assert done.status == 0
+
+
+def test_a_disk_that_was_full_before(small_disk: Path) -> None:
+    layout = StoreLayout.under(small_disk)
+    with Store.open(layout) as store:
+        path = store.add_text("x", b"x")
+
+    def fill(name: str) -> None:
+        with (small_disk / name).open("wb", buffering=0) as stream, suppress(OSError):
+            while stream.write(bytes(1 << 16)):
+                pass
+            while stream.write(bytes(1)):
+                pass
+
+    fill("filler")
+    # SQLite needs room even to open the database: the collector's reserve has it.
+    with Store.open(layout) as store:
+        assert collect(store, KeepPolicy()).paths == [path]
+    os.truncate(layout.database_dir / "reserved", 0)
+    fill("more")
+    with pytest.raises(DatabaseError) as caught:
+        Store.open(layout)
+    assert caught.value.code == "disk-full" and "nix-collect-garbage" in str(caught.value.hint)
 
 
 def test_read_only_disk(small_disk: Path, tmp_path: Path) -> None:

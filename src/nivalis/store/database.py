@@ -70,11 +70,13 @@ create index if not exists IndexDerivationOutputs on DerivationOutputs(path);
 
 # Freed by a collector when the disk is full, so that there is room for its transactions.
 _RESERVED_SIZE = 8 * 1024 * 1024
+_SPENT_AT_ONCE = 128 * 1024
 # How long to wait for other processes, in seconds: a collector deletes many paths in one go.
 _PATIENCE = 3600.0
 
 # SQLite's primary result codes.
 _CORRUPT_CODES = {11, 26}  # CORRUPT, NOTADB
+_NO_ROOM_CODES = {10, 13}  # IOERR, as of a file that cannot grow, and FULL
 _READONLY = 8
 
 
@@ -132,7 +134,7 @@ class Database:
         """Open the database in `folder`, made anew where the folder has none.
 
         With `read_only` nothing is created, and a store without a database is an empty one.  Raises DatabaseSchemaError,
-        DatabaseCorruptError, DatabaseBusyError.
+        DatabaseCorruptError, DatabaseBusyError, StoreReadOnlyError, and DatabaseError (`disk-full`).
         """
         schema = _read_schema(folder)
         file = folder / "db.sqlite"
@@ -147,12 +149,24 @@ class Database:
             return cls(connection, folder, None, patience)
         big_lock = _take_big_lock(folder)
         try:
-            database = cls(_connect(file), folder, big_lock, patience)
-            database._prepare(is_new=schema is None)
+            return cls._connected(file, big_lock, patience, is_new=schema is None)
         except BaseException:
             os.close(big_lock)
             raise
-        return database
+
+    @classmethod
+    def _connected(cls, file: Path, big_lock: int, patience: float, *, is_new: bool) -> Database:
+        while True:
+            connection = _connect(file)
+            try:
+                database = cls(connection, file.parent, big_lock, patience)
+                database._prepare(is_new=is_new)
+                return database
+            except DatabaseError as error:
+                connection.close()
+                # SQLite's own files beside the database need room before anything can be collected.
+                if error.code != "disk-full" or not _spend_reserve(file.parent / "reserved"):
+                    raise
 
     def close(self) -> None:
         with self._mutex:
@@ -469,7 +483,16 @@ def _explain(error: sqlite3.Error, code: int, folder: Path) -> DatabaseError | S
         )
     if code == _READONLY:
         return StoreReadOnlyError(f"no permission to write the store's database: `{place}`", where=str(folder), hint="run as the store's owner")
+    if code in _NO_ROOM_CODES and _is_full(folder):
+        return DatabaseError(
+            f"the disk is full: `{folder}`", code="disk-full", hint="remove something from it; `nix-collect-garbage` removes what no root needs"
+        )
     return DatabaseError(f"the store's database failed: {error}", where=str(place))
+
+
+def _is_full(folder: Path) -> bool:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize < _SPENT_AT_ONCE
 
 
 def _read_schema(folder: Path) -> int | None:
@@ -508,6 +531,16 @@ def reserve_space(file: Path) -> None:
                 os.posix_fallocate(descriptor, 0, _RESERVED_SIZE)
         finally:
             os.close(descriptor)
+
+
+def _spend_reserve(file: Path) -> bool:
+    """Give a little of the reserve back to a full disk, so that the rest is left for a collector; whether there was any."""
+    try:
+        size = file.stat().st_size
+        os.truncate(file, max(size - _SPENT_AT_ONCE, 0))
+    except OSError:
+        return False
+    return size > 0
 
 
 def _take_big_lock(folder: Path) -> int:
