@@ -187,6 +187,13 @@ def test_the_library_s_frames_are_folded_and_the_user_s_are_not(folder: Path) ->
     assert "hidden" not in whole and "library/default.nix" in whole
 
 
+def test_a_function_that_calls_itself_does_not_fill_the_screen(folder: Path) -> None:
+    words = [lang_corpus.COMMAND, "--eval", "-E", "let f = n: 1 + f (n + 1); in f 0"]
+    done = subprocess.run(words, env=_environment(folder), capture_output=True, text=True, check=False)
+    assert "frames like those above hidden, `--show-trace` shows them" in done.stderr
+    assert len(done.stderr.splitlines()) < 20
+
+
 def test_ctrl_c_ends_it_quietly_and_at_once(folder: Path) -> None:
     text = "let f = n: if n == 0 then 0 else f (n - 1); in builtins.foldl' (a: n: f 5000) 0 (builtins.genList (n: n) 10000000)"
     program = subprocess.Popen(

@@ -145,12 +145,36 @@ def test_a_line_that_is_too_long_is_not_shown(evaluator: Evaluator) -> None:
         ("{ a = 1; }.completelyDifferent", None),
         ('"${1}"', "`toString` turns it into a string"),
         ('"${{ }}"', "a set needs an attribute `outPath` or `__toString` for that"),
+        ("null + 1", None),
+        ("if 1 = 1 then 2 else 3", "comparison is written `==`"),
+        ("let\n  a = 1;\na + 1", "`let` of line 1 has no `in` yet"),
+        ("{ a = 1, b = 2; }", "definitions end with `;`"),
+        ("{ a = { b = 1; c = 2; }", "the definition of line 1 lacks its `;`, or a bracket in it is closed too late"),
+        ("{ größe = 1; }", "names consist of ASCII letters, digits and `_'-`; an attribute's may stand in quotes"),
+        ('import "file.nix"', "a path is written without quotes: `./file`"),
     ],
 )
 def test_hints(evaluator: Evaluator, text: str, hint: str | None) -> None:
     error = raised(evaluator, text)
     assert error.hint == hint
     assert (f"  hint: {hint}" in str(error)) == (hint is not None)
+
+
+def test_foreign_texts_have_lines(evaluator: Evaluator) -> None:
+    assert raised(evaluator, 'builtins.fromJSON "[\n  1,\n  ]"').message.endswith("at line 3, column 3 of the text")
+    assert raised(evaluator, 'builtins.fromTOML "a = 1\nb = ?"').message.endswith("at line 2, column 5 of the text")
+
+
+def test_nobody_s_own_lines_are_not_shown(evaluator: Evaluator) -> None:
+    error = raised(evaluator, 'let d = derivation { name = "n"; builder = "b"; };\nin "${d}"')
+    assert (error.code, str(error.position)) == ("invalid-derivation", "«string»:1:22")
+    assert "derivation-internal" not in str(error)
+    assert str(raised(evaluator, 'derivation { name = "n"; outputs = 1; }').position) == "«string»:1:1"
+
+
+def test_a_place_is_shown_once_for_all_that_happens_there(evaluator: Evaluator) -> None:
+    shown = str(raised(evaluator, "builtins.head [ ]"))
+    assert shown.count("at «string»:1:1") == 1 and "while calling the 'head' builtin" in shown
 
 
 def test_the_trace_tells_the_way(evaluator: Evaluator) -> None:
