@@ -111,6 +111,19 @@ def test_evaluation_may_be_forbidden_to_build(folder: Path, program: Program) ->
     assert answer.returncode == 1 and "error[forbidden]" in answer.stderr
 
 
+def test_evaluation_may_be_restricted(folder: Path, program: Program) -> None:
+    configure(folder, f"restrict-eval = true\nallowed-uris = file://{folder}/fetched\n")
+    for name in ("value.nix", "fetched"):
+        (folder / name).write_text("1")
+    evaluated = program("start:nix_instantiate", "--eval", "value.nix")
+    assert evaluated.returncode == 1 and "error[forbidden]" in evaluated.stderr
+    assert evaluate(program, "value.nix", "-I", f"here={folder}") == "1"
+    text = f"builtins.readFile (builtins.fetchurl file://{folder}/NAME)"
+    assert evaluate(program, "--read-write-mode", "-E", text.replace("NAME", "fetched")) == '"1"'
+    fetched = program("start:nix_instantiate", "--eval", "--read-write-mode", "-E", text.replace("NAME", "value.nix"))
+    assert fetched.returncode == 1 and "error[forbidden]" in fetched.stderr
+
+
 # ---------------------------------------------------------------------------------------------------- builds and the store
 
 

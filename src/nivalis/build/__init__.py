@@ -3,7 +3,7 @@
 What it is: `realise` makes derivations' outputs valid in a store, with a scheduler over their graph, a sandbox by bubblewrap, the
 environment that builders know, the checks that outputs must pass, logs in CppNix's place, and events for whoever watches.
 
-What it may import: the standard library, `nivalis.store`, `nivalis.fetch` and what is below them.
+What it may import: the standard library, `nivalis.store`, `nivalis.fetch`, `nivalis.settings` and what is below them.
 
 What it does not do: it evaluates nothing and reads no configuration; settings, the environment that impure variables come from and
 a substituter are handed in.
