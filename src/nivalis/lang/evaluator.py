@@ -103,7 +103,7 @@ class Evaluator:
             max_call_depth=settings.max_call_depth,
             record=record,
             max_memory=settings.max_memory,
-            **({} if settings.allowed_uris is None else {"allowed_uris": settings.allowed_uris}),
+            allowed_uris=settings.allowed_uris,
         )
 
     def close(self) -> None:
