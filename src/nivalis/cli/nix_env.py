@@ -93,25 +93,11 @@ _OPERATIONS = {
     "delete-generations": ("--delete-generations",),
     "switch-profile": ("-S", "--switch-profile"),
 }
+_CHANGES = frozenset({"install", "upgrade", "uninstall", "set", "set-flag"})
 _SOURCES = frozenset({"from-expression", "attr", "from-profile"})
 _RULES = frozenset({"lt", "leq", "eq", "always"})
-_LISTED = frozenset(
-    {
-        "status",
-        "no-name",
-        "system",
-        "description",
-        "compare-versions",
-        "drv-path",
-        "out-path",
-        "meta",
-        "installed",
-        "available",
-        "xml",
-        "json",
-        "attr-path",
-    }
-)
+_COLUMNS = frozenset({"status", "attr-path", "no-name", "compare-versions", "system", "drv-path", "out-path", "description", "meta"})
+_LISTED = _COLUMNS | {"installed", "available", "xml", "json"}
 # Which flags belong to which operation; without an entry, none.
 _BELONGS: Mapping[str, frozenset[str]] = {
     "install": _SOURCES | {"preserve-installed", "remove-all", "priority"},
@@ -231,6 +217,7 @@ def nix_env(words: Sequence[str]) -> int:
     if options.dry_run:
         print("(dry run; not doing anything)", file=sys.stderr)
     environment = dict(os.environ)
+    options.read_only = options.operation not in _CHANGES
     layout = options.layout(environment)
     profile = Profile(_find_profile(options, layout, environment), layout)
     if options.operation in _GENERATIONS:

@@ -218,6 +218,8 @@ class _Work:
         path = store_path_of(self._store.layout, word, os.getcwd())
         if not is_derivation(path):
             return Element(name_of(path), path, {"out": path})
-        out_path = self._store.read_derivation(path).outputs["out"].path
-        assert out_path is not None
+        output = self._store.read_derivation(path).outputs.get("out")
+        out_path = None if output is None else output.path
+        if out_path is None:
+            raise UsageError(f"derivation has no output `out`: `{path}`", hint="name the store path of an output instead")
         return Element(name_of(path), out_path, {"out": out_path}, drv_path=path)

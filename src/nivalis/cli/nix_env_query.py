@@ -173,7 +173,7 @@ def _columns_of(row: _Row, options: Options) -> list[str]:
 
 
 def _show_columns(rows: list[list[str]], headings: list[str]) -> None:
-    if sys.stdout.isatty() and headings:
+    if sys.stdout.isatty() and headings and rows:
         from rich import box
         from rich.console import Console
         from rich.table import Table

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from nivalis import _native
-from nivalis.profile.manifest import coerce_to_word, print_manifest
+from nivalis.profile.manifest import ManifestError, coerce_to_word, print_manifest
 from nivalis.profile.packages import Element
 from nivalis.store.derivation import Derivation, Output
 from nivalis.store.store import Store
@@ -64,5 +64,9 @@ def _write_derivation(store: Store, elements: Iterable[Element], manifest: str) 
 
 def _describe(element: Element) -> str:
     """One element as the builder reads it: whether it is active, its priority, how many outputs, and these."""
-    active, priority = (coerce_to_word(element.meta.get(name, default)) for name, default in (("active", "true"), ("priority", 5)))
+    try:
+        active, priority = (coerce_to_word(element.meta.get(name, default)) for name, default in (("active", "true"), ("priority", 5)))
+    except ManifestError as error:
+        error.where = f"`meta.active` or `meta.priority` of `{element.name}`"
+        raise
     return " ".join([active, priority, str(len(element.outputs)), *element.outputs.values()])

@@ -104,6 +104,6 @@ def coerce_to_word(value: MetaValue) -> str:
         case str() | int():
             return str(value)
         case Mapping():
-            raise ManifestError("a set is no word")
+            raise ManifestError("a set stands where a word has to")
         case _:
             return " ".join(coerce_to_word(inner) for inner in value)
