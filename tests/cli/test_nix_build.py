@@ -182,6 +182,29 @@ def test_nivalis_build_and_log(program: Program, folder: Path) -> None:
     assert missing.returncode == 1 and "log-missing" in missing.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--realise", "many"],
+        ["--realise", "many!out,dev"],
+        ["--realise", "many!dev", "one"],
+        ["--realise", "many", "--dry-run"],
+        ["--realise", "many!nothing"],
+        ["--realise", "bad", "one", "-k"],
+        ["--query", "--force-realise", "--use-output", "--references", "many"],
+        ["--query", "-f", "--outputs", "bad"],
+    ],
+)
+def test_nix_store_builds_as_cppnix_does(words: list[str], program: Program, theirs: Program) -> None:
+    names = ["many", "one", "bad"]
+    flags = [word for name in names for word in ("-A", name)]
+    drv_paths = dict(zip(names, program("nix_instantiate", *flags).stdout.split(), strict=True))
+    assert theirs("nix-instantiate", *flags).returncode == 0
+    words = [word.replace(word.partition("!")[0], drv_paths.get(word.partition("!")[0], word.partition("!")[0]), 1) for word in words]
+    ours, other = program("nix_store", *words), theirs("nix-store", *words)
+    assert (ours.returncode, ours.stdout) == (other.returncode, other.stdout), (ours.stderr, other.stderr)
+
+
 def test_realise_and_repair(program: Program, folder: Path) -> None:
     built = program("nix_build", "-A", "many", "--no-out-link").stdout.strip()
     drv_path = program("nix_store", "--query", "--deriver", built).stdout.strip()

@@ -3,9 +3,7 @@
 Flags, output and exit status are CppNix's, byte by byte on stdout; errors on stderr are nivalis's own.  One operation per command
 line; an operation is a function here that gets the open store, its flags and its words.
 
-Building belongs to a higher package.  `nivalis.cli.nix_store_realise`, where there is such a module, does `--realise` by its
-`realise(store, request) -> int`, and mends damaged paths by `make_repairer(store, options) -> Callable[[str], object] | None`.  Without
-it `--realise` serves for what is valid already.
+What builds is in `nivalis.cli.nix_store_realise`, which is imported where something is built.
 """
 
 from __future__ import annotations
@@ -14,10 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
 from nivalis import _native
 from nivalis._types import HashAlgo
@@ -27,8 +22,8 @@ from nivalis.cli.nix_store_query import FLAGS as QUERY_FLAGS
 from nivalis.cli.nix_store_query import run_query
 from nivalis.cli.store_options import StoreOptions, parse_number, print_freed, store_path_of, write_lines
 from nivalis.cli.talk import show_warning
-from nivalis.errors import InvalidPathError, NivalisError
-from nivalis.store.paths import check, is_derivation
+from nivalis.errors import InvalidPathError
+from nivalis.store.paths import check
 from nivalis.store.store import Store
 
 __all__ = ["main", "nix_store"]
@@ -216,8 +211,10 @@ def _run(operation: str, request: Request) -> int:
 
 
 def _query(store: Store, request: Request) -> int:
-    def realise(paths: Sequence[str]) -> None:
-        _realise_paths(store, request, paths)
+    def realise(paths: Sequence[str]) -> int:
+        from nivalis.cli.nix_store_realise import make_valid
+
+        return make_valid(store, request.options, paths)
 
     return run_query(store, request.options, request.flags, request.words, realise)
 
@@ -260,34 +257,9 @@ def _check_validity(store: Store, request: Request) -> int:
 
 
 def _realise(store: Store, request: Request) -> int:
-    if find_spec("nivalis.cli.nix_store_realise") is not None:
-        status: int = import_module("nivalis.cli.nix_store_realise").realise(store, request)
-        return status
-    request.allow("--dry-run", "--ignore-unknown")
-    paths = request.paths(store)
-    lines = []
-    for number, path in enumerate(paths, 1):
-        for name, output in _realise_paths(store, request, [path]):
-            link = None if request.root is None else request.root + (f"-{number}" if number > 1 else "") + ("" if name == "out" else f"-{name}")
-            lines.append(output if link is None else str(store.add_root(link, output)))
-    if request.prints_paths and "--dry-run" not in request.flags:
-        write_lines(lines)
-    return 0
+    from nivalis.cli.nix_store_realise import realise
 
-
-def _realise_paths(store: Store, request: Request, paths: Sequence[str]) -> list[tuple[str, str]]:
-    """What is valid already: names and paths of outputs."""
-    found = []
-    for path in paths:
-        outputs = {"out": path}
-        if is_derivation(path):
-            outputs = {name: output.path for name, output in store.read_derivation(path).outputs.items() if output.path is not None}
-        store.protect(outputs.values())
-        for output in outputs.values():
-            if not store.is_valid(output):
-                raise InvalidPathError(f"path does not exist and cannot be built: `{output}`", where=path)
-        found += sorted(outputs.items())
-    return found
+    return realise(store, request)
 
 
 def _add(store: Store, request: Request) -> int:
@@ -441,9 +413,9 @@ def _verify(store: Store, request: Request) -> int:
     flags = request.allow("--check-contents", "--repair")
     request.refuse_words()
     is_fine = True
-    for finding in verify_store(
-        store, check_contents="--check-contents" in flags, repair="--repair" in flags, repairer=_find_repairer(store, request)
-    ):
+    repairs = "--repair" in flags
+    repairer = _find_repairer(store, request) if repairs else None
+    for finding in verify_store(store, check_contents="--check-contents" in flags, repair=repairs, repairer=repairer):
         sys.stderr.write(f"{finding.message}\n")
         is_fine = is_fine and finding.is_mended
     if not is_fine:
@@ -451,11 +423,10 @@ def _verify(store: Store, request: Request) -> int:
     return 0 if is_fine else 1
 
 
-def _find_repairer(store: Store, request: Request) -> Callable[[str], object] | None:
-    if find_spec("nivalis.cli.nix_store_realise") is None:
-        return None
-    repairer: Callable[[str], object] = import_module("nivalis.cli.nix_store_realise").make_repairer(store, request.options)
-    return repairer
+def _find_repairer(store: Store, request: Request) -> Callable[[str], object]:
+    from nivalis.cli.nix_store_realise import make_repairer
+
+    return make_repairer(store, request.options)
 
 
 def _verify_path(store: Store, request: Request) -> int:
@@ -475,14 +446,8 @@ def _repair_path(store: Store, request: Request) -> int:
     repairer = _find_repairer(store, request)
     for path in request.paths(store):
         store.path_info(path)
-        if repairer is None:
-            _cannot_repair(path)
         repairer(path)
     return 0
-
-
-def _cannot_repair(path: str) -> NoReturn:
-    raise NivalisError(f"path cannot be repaired, since there is no binary cache to get it from: `{path}`", code="cannot-repair")
 
 
 def _optimise(store: Store, request: Request) -> int:

@@ -47,13 +47,16 @@ FLAGS = (*_KINDS, *_MODIFIERS)
 _CHANGED_BY_USE_OUTPUT = frozenset({"requisites", "references", "referrers", "referrers-closure", "hash", "size", "graph", "graphml", "roots"})
 
 
-def run_query(store: Store, options: StoreOptions, flags: Sequence[str], words: Sequence[str], realise: Callable[[Sequence[str]], object]) -> int:
-    """Answer the query that `flags` ask about the paths that `words` name; `realise` makes paths valid.  Raises NivalisError, OSError."""
+def run_query(store: Store, options: StoreOptions, flags: Sequence[str], words: Sequence[str], realise: Callable[[Sequence[str]], int]) -> int:
+    """Answer the query that `flags` ask about the paths that `words` name; `realise` makes paths valid, and says the exit status.
+
+    Raises NivalisError, OSError.
+    """
     kind, modifiers, binding, words = _read_flags(flags, words)
     folder = os.getcwd()
     paths = [store_path_of(store.layout, word, folder) for word in words]
-    if "force-realise" in modifiers:
-        realise(paths)
+    if "force-realise" in modifiers and (status := realise(paths)):
+        return status
     if kind == "outputs" or (kind in _CHANGED_BY_USE_OUTPUT and "use-output" in modifiers):
         paths = [output for path in paths for output in queries.outputs(store, path)]
     write_lines(_answer(store, options, kind, paths, binding, "include-outputs" in modifiers))

@@ -23,7 +23,7 @@ from nivalis.store.paths import is_derivation
 from nivalis.store.store import Store
 from nivalis.store.verify import find_modified
 
-__all__ = ["make_repairer", "realise"]
+__all__ = ["make_repairer", "make_valid", "realise"]
 
 
 class _Request(Protocol):
@@ -61,14 +61,26 @@ def realise(store: Store, request: _Request) -> int:
     if result.exit_status:
         return result.exit_status
     for number, one in enumerate(wanted, 1):
+        lines = set()
         for name, path in _outputs(store, one):
             shown = path
             if request.root is not None:
                 link = request.root + (f"-{number}" if number > 1 else "") + ("" if name == "out" else f"-{name}")
                 shown = str(store.add_root(os.path.abspath(link), path))
-            if request.prints_paths:
-                sys.stdout.buffer.write(encode(shown) + b"\n")
+            lines.add(encode(shown) + b"\n")
+        if request.prints_paths:
+            # In CppNix's order, which is not that of the outputs' names.
+            sys.stdout.buffer.writelines(sorted(lines))
     return 0
+
+
+def make_valid(store: Store, options: StoreOptions, paths: Sequence[str]) -> int:
+    """Make `paths` valid, of a derivation its outputs, and print nothing; the exit status."""
+    listen = one_at_a_time(PlainRenderer(sys.stderr).handle)
+    with LazySubstituter(store, os.environ, options.config, listen) as substituter:
+        result = realise_paths(store, paths, _settings(options.config, []), listen=listen, substituter=substituter)
+    report_failures(result)
+    return result.exit_status
 
 
 def make_repairer(store: Store, options: StoreOptions) -> Callable[[str], object]:
