@@ -106,6 +106,29 @@ def test_forbidden(folder: Path, text: str) -> None:
     assert answer.status != 0 and "forbidden" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("https://a.example", True),
+        ("https://a.example/d", True),
+        ("https://a.example.org", False),
+        ("https://a.example@evil.example", False),
+        ("http://a.example", False),
+        ("https://b.example/c/d", True),
+        ("https://b.example/c", False),
+        ("https://b.example/cd", False),
+        ("git://e.example", True),
+        ("gits://e.example", False),
+        ("channel:nixos-unstable", False),
+    ],
+)
+def test_addresses(folder: Path, address: str, allowed: bool) -> None:
+    with pytest.raises(EvalError) as raised:
+        evaluate(folder, f'builtins.fetchTarball "{address}"', "https://a.example", "https://b.example/c/", "git:", "")
+    # What is allowed gets as far as the network, which this evaluation does not have.
+    assert raised.value.code == ("fetch-failed" if allowed else "forbidden")
+
+
 def test_a_tree_is_not_added_with_what_may_not_be_seen(folder: Path, tmp_path: Path) -> None:
     # The folder above may be listed, as far as it leads to what is open.
     with pytest.raises(EvalError, match="forbidden"):
