@@ -20,6 +20,7 @@ from nivalis.cli.arguments import Flags, UsageError, read_arguments
 from nivalis.cli.failures import run
 from nivalis.cli.nix_store_query import FLAGS as QUERY_FLAGS
 from nivalis.cli.nix_store_query import run_query
+from nivalis.cli.start import leave
 from nivalis.cli.store_options import StoreOptions, parse_number, print_freed, store_path_of, write_lines
 from nivalis.cli.talk import show_warning
 from nivalis.errors import InvalidPathError
@@ -147,7 +148,7 @@ class Request:
 
 def main() -> None:
     """The program."""
-    raise SystemExit(run(lambda: nix_store(sys.argv[1:])))
+    leave(run(lambda: nix_store(sys.argv[1:])))
 
 
 def nix_store(words: Sequence[str]) -> int:

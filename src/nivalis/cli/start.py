@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["nix_build", "nix_env", "nix_instantiate"]
+__all__ = ["leave", "nix_build", "nix_env", "nix_instantiate"]
 
 
 def nix_instantiate() -> None:
@@ -27,14 +27,14 @@ def nix_instantiate() -> None:
         from nivalis.cli.nix_instantiate import run_program
 
         status = run_program()
-    _leave(status)
+    leave(status)
 
 
 def nix_build() -> None:
     """The program `nix-build`."""
     status = _ask("nix-build")
     if status is not None:
-        _leave(status)
+        leave(status)
     from nivalis.cli.nix_build import run_program
 
     raise SystemExit(run_program())
@@ -45,10 +45,10 @@ def nix_env() -> None:
     gc.disable()
     from nivalis.cli.nix_env import run_program
 
-    _leave(run_program())
+    leave(run_program())
 
 
-def _leave(status: int) -> NoReturn:
+def leave(status: int) -> NoReturn:
     """End the process at once; stores are closed by now."""
     for stream in (sys.stdout, sys.stderr):
         try:

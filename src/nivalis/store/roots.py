@@ -23,7 +23,6 @@ What there is no way to: CppNix refuses to replace a link that holds a real plac
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -178,7 +177,7 @@ def store_path_in(layout: StoreLayout, place: str) -> str | None:
 
 def auto_name(link: Path) -> str:
     """The name of an indirect root in `gcroots/auto`: the base-32 SHA-1 of the link's path."""
-    return _native.base32_encode(hashlib.sha1(os.fsencode(link), usedforsecurity=False).digest())
+    return _native.base32_encode(_native.hash_bytes("sha1", os.fsencode(link)).digest)
 
 
 def replace_symlink(link: Path, target: str) -> None:
