@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["WORTHWHILE", "command", "main"]
+__all__ = ["WORTHWHILE", "command", "enter_namespace", "libc", "main", "mount"]
 
 # From so many inputs on it is faster than bubblewrap, in spite of starting Python.
 WORTHWHILE = 60
@@ -25,7 +25,7 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 5, 1 << 12, 1 << 14, 1 << 19
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def command(descriptor: int, user: tuple[int, int] | None) -> list[str]:
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str]) -> None:
     descriptor, user, *argv = arguments
     with open(int(descriptor), "rb") as file:
         words = file.read().split(b"\0")[:-1]
-    _enter_namespace()
+    enter_namespace()
     # What is mounted here must not show outside; what the machine unmounts must not be held here.
-    _mount(b"none", b"/", _MS_SLAVE | _MS_REC)
+    mount(b"none", b"/", _MS_SLAVE | _MS_REC)
     for place, inside in zip(words[::2], words[1::2], strict=True):
         _show(place, inside)
     if user != "-":
@@ -54,11 +54,12 @@ def main(arguments: Sequence[str]) -> None:
     os.execvp(argv[0], argv)
 
 
-def _enter_namespace() -> None:
-    if os.geteuid() == 0 and _libc.unshare(_CLONE_NEWNS) == 0:
+def enter_namespace() -> None:
+    """Give this process a mount namespace of its own, in which it may mount.  Raises OSError."""
+    if os.geteuid() == 0 and libc.unshare(_CLONE_NEWNS) == 0:
         return
     uid, gid = os.geteuid(), os.getegid()
-    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS) != 0:
+    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
@@ -76,14 +77,15 @@ def _show(place: bytes, inside: bytes) -> None:
         os.mkdir(inside)
     else:
         os.close(os.open(inside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-    _mount(place, inside, _MS_BIND | _MS_REC)
+    mount(place, inside, _MS_BIND | _MS_REC)
     # Flags that the mount has already may be locked there: all are given again.
     kept = os.statvfs(inside).f_flag & _MS_NOEXEC
-    _mount(b"none", inside, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | kept)
+    mount(b"none", inside, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | kept)
 
 
-def _mount(source: bytes, target: bytes, flags: int) -> None:
-    if _libc.mount(source, target, None, ctypes.c_ulong(flags), None) != 0:
+def mount(source: bytes, target: bytes, flags: int, *, kind: bytes | None = None) -> None:
+    """`mount(2)`.  Raises OSError."""
+    if libc.mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(target))
 

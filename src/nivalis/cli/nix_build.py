@@ -33,7 +33,7 @@ from nivalis.store.store import Store
 if TYPE_CHECKING:
     from nivalis.build.goals import Plan
 
-__all__ = ["nix_build", "run_program"]
+__all__ = ["derivation_in_store", "nix_build", "run_program", "show_plan"]
 
 _HELP = """\
 Usage: nix-build [FLAGS] [FILES...]
@@ -173,7 +173,7 @@ def _evaluate(options: Options, store: Store, folder: str, environment: dict[str
         for word in options.files:
             if options.from_arguments:
                 roots.append(evaluator.eval(os.fsencode(word), base_dir=folder))
-            elif (derivation := _derivation_in_store(store, word, folder)) is not None:
+            elif (derivation := derivation_in_store(store, word, folder)) is not None:
                 wanted.append(derivation)
             else:
                 roots.append(evaluator.eval_file(resolve_file(evaluator, word, folder)))
@@ -202,7 +202,7 @@ def _evaluate(options: Options, store: Store, folder: str, environment: dict[str
         renderer.close()
 
 
-def _derivation_in_store(store: Store, word: str, folder: str) -> str | None:
+def derivation_in_store(store: Store, word: str, folder: str) -> str | None:
     """The derivation that an argument names by its place in the store, or by a link to it."""
     from nivalis.store.roots import linked_path, store_path_in
 
@@ -233,7 +233,7 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
     try:
         with LazySubstituter(store, environment, options.config, listen) as substituter:
             if options.dry_run:
-                _show_plan(make_plan(store, goals, settings, substituter), as_json=options.json)
+                show_plan(make_plan(store, goals, settings, substituter), as_json=options.json)
                 return 0, None
             result = realise(store, goals, settings, listen=listen, substituter=substituter)
     finally:
@@ -257,7 +257,8 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
     return 0, _Built(encode(text + "\n") if text else b"", paths, links)
 
 
-def _show_plan(plan: Plan, *, as_json: bool) -> None:
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Say what would be done: on stderr, and as JSON on stdout."""
     from nivalis.build.progress import describe_plan
 
     builds, fetches = list(plan.goals), sorted(plan.downloads)

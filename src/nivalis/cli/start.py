@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["leave", "nix_build", "nix_env", "nix_instantiate"]
+__all__ = ["leave", "nix_build", "nix_env", "nix_instantiate", "nix_shell"]
 
 
 def nix_instantiate() -> None:
@@ -46,6 +46,21 @@ def nix_env() -> None:
     from nivalis.cli.nix_env import run_program
 
     leave(run_program())
+
+
+def nix_shell() -> None:
+    """The program `nix-shell`, which becomes the shell."""
+    from nivalis.cli.nix_shell_start import answer
+
+    try:
+        status = answer(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    if status is None:
+        from nivalis.cli.nix_shell import run_program
+
+        status = run_program()
+    raise SystemExit(status)
 
 
 def leave(status: int) -> NoReturn:

@@ -53,7 +53,6 @@ _DEBUGGER = "`nivalis repl` has no debugger"
 _PROFILER = "there is no profiler of evaluations"
 _LINT = "literals are not judged"
 _DEVELOP = "it concerns `nix develop`"
-_NIX_SHELL = "there is no `nix-shell` yet"
 _UIDS = "a build's user comes from `build-users-group`, or is the user's own in a user namespace"
 _SPACE = "nothing is collected during builds; `nix-collect-garbage` collects"
 _RETRIES = "pauses between attempts double from half a second on to ten"
@@ -283,10 +282,8 @@ _COMMANDS = (
     Option("bash-prompt-prefix", "text", "", "What stands before that prompt.", _DEVELOP),
     Option("bash-prompt-suffix", "text", "", "What stands behind that prompt.", _DEVELOP),
     Option("json-log-path", "path", "", "Where a copy of the log goes as JSON.", "`--json-events` writes events as JSON"),
-    Option("nix-shell-always-looks-for-shell-nix", "switch", "true", "Let `nix-shell` look for a shell.nix in folders that it is given.", _NIX_SHELL),
-    Option(
-        "nix-shell-shebang-arguments-relative-to-script", "switch", "true", "Let paths in a `#! nix-shell` line start from the script.", _NIX_SHELL
-    ),
+    Option("nix-shell-always-looks-for-shell-nix", "switch", "true", "Let `nix-shell` look for a shell.nix in folders that it is given."),
+    Option("nix-shell-shebang-arguments-relative-to-script", "switch", "true", "Let paths in a `#! nix-shell` line start from the script."),
     Option("trusted-users", "words", "root", "Who may tell the daemon what to trust.", _DAEMON),
     Option("upgrade-nix-store-path-url", "text", "", "Where `nix upgrade-nix` looks for versions of Nix.", "nivalis is not upgraded by itself"),
 )
