@@ -135,11 +135,6 @@ class Job:
         derivation = self._derivation
         if self._program is None and valid:
             raise SandboxError("an output that is valid already can only be built again in the sandbox", where=self._drv_path)
-        if self._program is None and store.layout.is_moved:
-            raise SandboxError(
-                f"a store under another root can only be built in with the sandbox: `{store.layout.real_store_dir}`",
-                hint="`--option sandbox true`; a `nix.conf` may turn it off, as Debian's does",
-            )
         inputs = self._find_inputs()
         is_builtin = derivation.builder.startswith(builtin_builders.PREFIX)
         support = builtin_builders.support_paths() if is_builtin else []

@@ -53,7 +53,8 @@ class Scheduler:
             if self._settings.max_jobs == 0:
                 first = next(iter(plan.goals))
                 raise CannotBuildError(f"nothing may be built, since `max-jobs` is 0: `{first}`", hint="`--max-jobs 1` allows one build at a time")
-            if self._settings.sandbox:
+            # As CppNix: where there is no other way to build, the setting is not asked.
+            if self._settings.sandbox or self._settings.mode != "normal" or self._store.layout.is_moved:
                 self._program = sandbox.check_available()
         waiting = {path: {*goal.needs, *goal.fetches} for path, goal in plan.goals.items()}
         dependents: dict[str, list[str]] = {}

@@ -6,10 +6,11 @@ of a list.  What a command line says stands above what is configured.
 
 from __future__ import annotations
 
+import _thread
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nivalis.cli.arguments import Flags
 from nivalis.cli.talk import show_warning
@@ -20,7 +21,7 @@ from nivalis.store.layout import StoreLayout
 if TYPE_CHECKING:
     from nivalis.store.store import Store
 
-__all__ = ["COMMAND_LINE", "CommonOptions", "open_store"]
+__all__ = ["COMMAND_LINE", "CommonOptions", "open_store", "open_store_meanwhile"]
 
 # The place of what a command line sets.
 COMMAND_LINE = "command line"
@@ -32,6 +33,38 @@ def open_store(layout: StoreLayout, config: Settings, *, read_only: bool = False
 
     group, optimises = config.text("build-users-group"), config.switch("auto-optimise-store")
     return Store.open(layout, read_only=read_only, build_users_group=group, optimises=optimises)
+
+
+def open_store_meanwhile(layout: StoreLayout, config: Settings) -> Store:
+    """As `open_store`, in a thread of its own: who first asks something of the store waits for it, and gets the errors.
+
+    To load what a store is made of, and to open it, takes as long as a small evaluation, which asks for it last.
+    """
+    return cast("Store", _Opening(layout, config))
+
+
+class _Opening:
+    def __init__(self, layout: StoreLayout, config: Settings) -> None:
+        self.layout = layout
+        self._store: Store | None = None
+        self._error: BaseException | None = None
+        self._done = _thread.allocate_lock()
+        self._done.acquire()
+        _thread.start_new_thread(self._open, (config,))
+
+    def _open(self, config: Settings) -> None:
+        try:
+            self._store = open_store(self.layout, config)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.release()
+
+    def __getattr__(self, name: str) -> object:
+        with self._done:
+            if self._error is not None:
+                raise self._error
+            return getattr(self._store, name)
 
 
 def _ignore(*words: str) -> None:

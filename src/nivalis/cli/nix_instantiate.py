@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError
-from nivalis.cli.common_options import open_store
+from nivalis.cli.common_options import open_store_meanwhile
 from nivalis.cli.effects import LazyBuilder, LazyFetcher
 from nivalis.cli.evaluation import make_arguments, resolve_file
 from nivalis.cli.expressions import ExpressionOptions
@@ -127,7 +127,7 @@ def nix_instantiate(words: Sequence[str]) -> int:
     settings = options.settings(environment, folder, layout)
     text = sys.stdin.buffer.read() if options.from_stdin and options.action != "find-file" else b""
     request = _make_request(options, words, folder, environment, text)
-    store = layout if options.read_only else open_store(layout, options.config)
+    store = layout if options.read_only else open_store_meanwhile(layout, options.config)
     try:
         roots = _Roots(options, store, folder)
         # Without these two, it was asked before anything was loaded.
