@@ -1,8 +1,8 @@
 """`./dev bench store`: the store and sandboxed builds beside CppNix 2.8 and 2.26.
 
-Every program has folders of its own, on the disk that holds the temporary folder (TMPDIR chooses another).  What a run changes is made
-anew before it, the same for all programs, and then the disk is waited for; so what is read comes from memory, and what is
-written is written there, as long as the kernel has room.  No program forces the files of a store to the disk.
+Every program has folders of its own below the temporary folder, TMPDIR's: /dev/shm for what the programs cost, a folder on a disk for what the
+disk costs too.  What a run changes is made anew before it, the same for all programs, and then the disk is waited for; so what is read
+comes from memory, and what is written is written there, as long as the kernel has room.  No program forces the files of a store to the disk.
 
 All programs print the same, or the benchmark stops; of archives all bytes are compared.  The store of 50,000 paths is half live: a tree of
 references below one root; one path in four is a folder of three files, the others are files.  Its content is made up, its
@@ -282,10 +282,11 @@ How long the work of a store takes and how much memory it needs, beside CppNix 2
 the same run. A ratio is ours divided by the better of the two, in each table for itself. Python is part of our time and memory.
 
 ```sh
-./dev bench store --markdown docs/reference/benchmarks-store.md
+TMPDIR=/dev/shm ./dev bench store --markdown docs/reference/benchmarks-store.md
 ```
 
-Before each run everything is as before the first, and the disk has been waited for. *Build* makes 500 derivations that write one line each,
+Everything lies in memory (some 6 GB of it), so that programs are measured and no disk; `TMPDIR` chooses. Before each run everything is as before
+the first, and what was written has been waited for. *Build* makes 500 derivations that write one line each,
 in the sandbox, as many at once as there are cores. *Collect half* and the rows above it work on a store of 50,000 paths, of which a root
 needs 25,000. The goal is 1.0 everywhere, and 0.5 where CppNix is held up by processes or by questions to its database one by one: building, and
 collecting many paths. That memory does not depend on the size of a file is to be seen by comparing adding 1 MiB and 1 GiB.
