@@ -1,6 +1,7 @@
 """The settings of binary caches: what the user asked for, frozen.  Names are CppNix's, with underscores.
 
-Two defaults are shorter than CppNix's, which waits for minutes: a cache that is dead must not hold a build up.  What somebody chose is obeyed.
+Some defaults are not CppNix's: it waits for minutes, and a cache that is dead must not hold a build up; and it has many requests at once on one
+connection, where here each has its own.  What somebody chose is obeyed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ __all__ = ["CacheSettings"]
 
 _CONNECT_TIMEOUT = 3
 _STALL_TIMEOUT = 10
+_CONNECTIONS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class CacheSettings:
     secret_key_files: tuple[str, ...] = ()
     require_sigs: bool = True
     substitute: bool = True
-    http_connections: int = 25
+    http_connections: int = _CONNECTIONS
     connect_timeout: int = _CONNECT_TIMEOUT
     stalled_download_timeout: int = _STALL_TIMEOUT
     download_attempts: int = 5
@@ -57,7 +59,7 @@ class CacheSettings:
             secret_key_files=settings.words("secret-key-files"),
             require_sigs=settings.switch("require-sigs"),
             substitute=settings.switch("substitute"),
-            http_connections=settings.number("http-connections"),
+            http_connections=chosen("http-connections", _CONNECTIONS),
             connect_timeout=chosen("connect-timeout", _CONNECT_TIMEOUT),
             stalled_download_timeout=chosen("stalled-download-timeout", _STALL_TIMEOUT),
             download_attempts=settings.number("filetransfer-retry-attempts"),
