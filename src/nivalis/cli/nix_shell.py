@@ -189,11 +189,11 @@ class _Session:
             if shell is None:
                 return status
             if request is not None and not options.from_stdin and not options.json_events:
-                answer = encode_answer(shell, options.run, self._layout)
+                answer = encode_answer(shell, options.run)
                 whole = make_request(self._line, self._folder, self._environment)
                 whole.keep_after(request, answer, links={}, paths=paths)
         options.run.script = self._line.script
-        start(shell, options.run, self._layout, self._environment)
+        start(shell, options.run, self._environment)
 
     # ---- evaluating ----
 

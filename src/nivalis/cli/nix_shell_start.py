@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 
-from nivalis.cli.arguments import UsageError
 from nivalis.cli.eval_cache import Request, show_messages
-from nivalis.errors import NivalisError
 from nivalis.profile.shell import Shell, ShellRun, start
-from nivalis.store.layout import StoreLayout
 
 TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
@@ -75,6 +72,8 @@ def _split(text: str, script: str) -> list[str]:
         else:
             word = (word or "") + character
     if quote:
+        from nivalis.cli.arguments import UsageError
+
         raise UsageError(f"a quote is not closed in a `#! nix-shell` line: `{text}`", where=script)
     return words if word is None else [*words, word]
 
@@ -90,25 +89,20 @@ def make_request(line: CommandLine, folder: str, environment: Mapping[str, str])
     return Request("nix-shell", line.words, folder, environment, [_FORMAT, *place])
 
 
-def encode_answer(shell: Shell, run: ShellRun, layout: StoreLayout) -> bytes:
-    """What is kept: the shell, what the command line wants of it, and where the store is."""
+def encode_answer(shell: Shell, run: ShellRun) -> bytes:
+    """What is kept: the shell, and what the command line wants of it."""
     flags = f"{int(run.pure)}{int(run.interactive)}"
-    words = [flags, run.command, run.interpreter, str(len(run.keep)), *run.keep, *map(str, layout)]
-    return os.fsencode("\0".join(words)) + b"\0" + shell.encode()
+    return os.fsencode("\0".join([flags, run.command, run.interpreter, str(len(run.keep)), *run.keep])) + b"\0" + shell.encode()
 
 
-def decode_answer(data: bytes) -> tuple[Shell, ShellRun, StoreLayout]:
-    from pathlib import Path
-
+def decode_answer(data: bytes) -> tuple[Shell, ShellRun]:
+    """What `encode_answer` has made bytes of."""
     flags, command, interpreter, count, rest = data.split(b"\0", 4)
+    *keep, shell = rest.split(b"\0", int(count))
     run = ShellRun()
     run.pure, run.interactive = flags[:1] == b"1", flags[1:] == b"1"
-    run.command, run.interpreter = os.fsdecode(command), os.fsdecode(interpreter)
-    *words, shell = rest.split(b"\0", int(count) + 4)
-    texts = [os.fsdecode(word) for word in words]
-    run.keep = texts[: int(count)]
-    store_dir, *places = texts[int(count) :]
-    return Shell.decode(shell), run, StoreLayout(store_dir, *map(Path, places))
+    run.command, run.interpreter, run.keep = os.fsdecode(command), os.fsdecode(interpreter), [os.fsdecode(name) for name in keep]
+    return Shell.decode(shell), run
 
 
 def answer(words: Sequence[str]) -> int | None:
@@ -120,20 +114,24 @@ def answer(words: Sequence[str]) -> int | None:
         # A word that only looks like the flag costs an evaluation: what was evaluated for the other kind of shell is no answer then.
         environment = shell_environment(os.environ, pure="--pure" in line.words)
         hit = make_request(line, os.getcwd(), environment).find()
-    except (NivalisError, OSError):
-        return None  # which the command itself reports
+    except Exception as error:
+        from nivalis.errors import NivalisError  # a shell that starts loads no error
+
+        if isinstance(error, NivalisError | OSError):
+            return None  # the command itself meets it again, and reports it
+        raise
     if hit is None:
         return None
     try:
         show_messages(hit)
-        shell, run, layout = decode_answer(hit.output)
+        shell, run = decode_answer(hit.output)
     finally:
         # From now on its environment holds what the shell needs.
         hit.close()
     run.script = line.script
     try:
-        start(shell, run, layout, shell_environment(os.environ, pure=run.pure))
-    except (NivalisError, OSError) as error:
+        start(shell, run, shell_environment(os.environ, pure=run.pure))
+    except Exception as error:
         from nivalis.cli.failures import report
 
         report(error)

@@ -22,6 +22,7 @@ import sys
 import nivalis
 from nivalis.build import mounts
 from nivalis.errors import NivalisError
+from nivalis.profile.errors import NamespaceError
 from nivalis.profile.shell import become
 from nivalis.store.layout import DEFAULT_STORE_DIR, StoreLayout
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-__all__ = ["NamespaceError", "enter", "is_needed", "main"]
+__all__ = ["enter", "find_places", "main"]
 
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from nivalis.profile.namespace import main; main(int(sys.argv[2]))"
 # Where the machine's own root is while the new one is made.  Whatever is mounted there is gone with it.
@@ -40,29 +41,24 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 1
 _MNT_DETACH = 2
 
 
-class NamespaceError(NivalisError):
-    """The machine does not allow such a view."""
-
-    default_code = "namespace-unavailable"
-
-
-def is_needed(layout: StoreLayout) -> bool:
-    """Whether the store is not seen where its paths say."""
-    return layout.is_moved and not (os.path.exists(layout.store_dir) and os.path.samefile(layout.store_dir, layout.real_store_dir))
-
-
-def enter(layout: StoreLayout, program: str, words: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
-    """Become `program` where the store of `layout` stands at its logical place; `words` begin with the name that it is called by.
-
-    What goes wrong on the way is said on stderr, and ends the process with status 1.
-    """
-    shown = [(str(layout.real_store_dir), layout.store_dir)]
+def find_places(layout: StoreLayout) -> dict[str, str]:
+    """What has to be seen elsewhere than it lies (place there: place), the store first; nothing for a store that lies where its paths say."""
+    if not layout.is_moved:
+        return {}
+    places: dict[str, str | os.PathLike[str]] = {layout.store_dir: layout.real_store_dir}
     if layout.store_dir == DEFAULT_STORE_DIR:
         # Commands in the shell that are not told of another store find this one, whole.
         system = StoreLayout.system()
-        shown += [(str(layout.state_dir), str(system.state_dir)), (str(layout.log_dir), str(system.log_dir))]
-    shown = [(os.path.realpath(place), inside) for place, inside in shown if os.path.isdir(place)]
-    order = json.dumps([shown, program, list(words), dict(variables)]).encode()
+        places |= {str(system.state_dir): layout.state_dir, str(system.log_dir): layout.log_dir}
+    return {inside: os.path.realpath(place) for inside, place in places.items() if os.path.isdir(place)}
+
+
+def enter(places: Mapping[str, str], program: str, words: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    """Become `program` where `places` are seen; `words` begin with the name that it is called by.
+
+    What goes wrong on the way is said on stderr, and ends the process with status 1.
+    """
+    order = json.dumps([dict(places), program, list(words), dict(variables)]).encode()
     descriptor = os.memfd_create("nivalis-shell")
     os.set_inheritable(descriptor, True)
     os.write(descriptor, order)
@@ -74,14 +70,14 @@ def enter(layout: StoreLayout, program: str, words: Sequence[str], variables: Ma
 def main(descriptor: int) -> NoReturn:
     """The process: reads its order from the file `descriptor`, makes the view, and becomes the command."""
     with open(descriptor, "rb") as file:
-        shown, program, words, variables = json.load(file)
+        places, program, words, variables = json.load(file)
     folder = os.getcwd()
     try:
         try:
             mounts.enter_namespace()
-            _make_view(shown)
+            _make_view(places)
         except OSError as error:
-            store_dir = shown[0][1]
+            store_dir = next(iter(places))
             raise NamespaceError(
                 f"this machine does not let the store be seen at `{store_dir}`: {error.strerror}",
                 where=error.filename,
@@ -93,8 +89,8 @@ def main(descriptor: int) -> NoReturn:
         sys.exit(str(error))
 
 
-def _make_view(shown: Sequence[tuple[str, str]]) -> None:
-    """Replace the root by one that has all of the machine, and (place, place there) each of `shown`."""
+def _make_view(places: Mapping[str, str]) -> None:
+    """Replace the root by one that has all of the machine, and `places` where they are to be seen."""
     # What is mounted here must not show outside; what the machine unmounts must not be held here.
     mounts.mount(b"none", b"/", _MS_SLAVE | _MS_REC)
     # A new root rather than a mount on `/nix`: there may be none, and an ordinary user cannot make it.
@@ -104,11 +100,11 @@ def _make_view(shown: Sequence[tuple[str, str]]) -> None:
     os.chdir("/")
     os.chmod("/", 0o755)
     # `/nix` holds a store and nothing else; of `/home/me/store` the same cannot be said, so there the folder has to exist.
-    replaced = {inside.split("/")[1] for _, inside in shown if inside.count("/") == 2}
+    replaced = {inside.split("/")[1] for inside in places if inside.count("/") == 2}
     for name in sorted(os.listdir(_OLD)):
         if name not in replaced:
             _show(f"{_OLD}/{name}", f"/{name}")
-    for place, inside in shown:
+    for inside, place in places.items():
         if inside.split("/")[1] in replaced:
             os.makedirs(inside, 0o755, exist_ok=True)
         _bind(_OLD + place, inside)

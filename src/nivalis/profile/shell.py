@@ -14,12 +14,8 @@ Nothing here evaluates or builds.  Until something is made, this module imports 
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import sys
-
-from nivalis.errors import NivalisError
 
 TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
@@ -28,10 +24,9 @@ if TYPE_CHECKING:
 
     from nivalis.build.settings import BuildSettings
     from nivalis.store.derivation import Derivation
-    from nivalis.store.layout import StoreLayout
     from nivalis.store.store import Store
 
-__all__ = ["Shell", "ShellError", "ShellRun", "become", "make_shell", "start"]
+__all__ = ["Shell", "ShellRun", "become", "make_shell", "start"]
 
 # Of the caller's environment, what a pure shell keeps.
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
@@ -43,12 +38,6 @@ _KEPT = {
 }
 _FOLDER_VARIABLES = ("NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP")
 _ATTRIBUTES = ".attrs.sh"
-
-
-class ShellError(NivalisError):
-    """There can be no such shell."""
-
-    default_code = "shell"
 
 
 class ShellRun:
@@ -74,22 +63,25 @@ class Shell:
     """What a derivation makes of a shell.
 
     `program` is the Bash (empty: that of PATH), `variables` are the derivation's, `files` (name: text) are wanted in the temporary folder,
-    and `file_variables` say where (name: file's name).  `cores` is the setting.
+    and `file_variables` say where (name: file's name).  `cores` is the setting.  `places` are what has to be seen elsewhere than it lies
+    (place there: place), the first of them the store itself.
     """
 
-    __slots__ = ("cores", "file_variables", "files", "program", "variables")
+    __slots__ = ("cores", "file_variables", "files", "places", "program", "store_dir", "variables")
 
-    def __init__(self, program: str, cores: int) -> None:
+    def __init__(self, program: str, cores: int, store_dir: str) -> None:
         self.program = program
         self.cores = cores
+        self.store_dir = store_dir
+        self.places: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self.file_variables: dict[str, str] = {}
         self.files: dict[str, str] = {}
 
     def encode(self) -> bytes:
         """The shell as bytes, for `decode`: no text of Nix has a zero byte in it."""
-        words = [self.program, str(self.cores)]
-        for table in (self.variables, self.file_variables, self.files):
+        words = [self.program, str(self.cores), self.store_dir]
+        for table in self._tables():
             words.append(str(len(table)))
             for name, text in table.items():
                 words += (name, text)
@@ -98,20 +90,25 @@ class Shell:
     @classmethod
     def decode(cls, data: bytes) -> Shell:
         words = iter(os.fsdecode(data).split("\0"))
-        shell = cls(next(words), int(next(words)))
-        for table in (shell.variables, shell.file_variables, shell.files):
+        shell = cls(next(words), int(next(words)), next(words))
+        for table in shell._tables():
             for _ in range(int(next(words))):
                 name = next(words)
                 table[name] = next(words)
         return shell
+
+    def _tables(self) -> tuple[dict[str, str], ...]:
+        return self.places, self.variables, self.file_variables, self.files
 
 
 def make_shell(store: Store, derivation: Derivation, inputs: Collection[str], settings: BuildSettings, program: str) -> Shell:
     """The shell of a derivation; `inputs` are the valid paths that it is built from.  Raises CannotBuildError."""
     from nivalis.build.environment import make_environment
     from nivalis.build.options import DerivationOptions
+    from nivalis.profile.namespace import find_places
 
-    shell = Shell(program, settings.cores)
+    shell = Shell(program, settings.cores, store.store_dir)
+    shell.places = find_places(store.layout)
     options = DerivationOptions(derivation)
     in_files = (derivation.env.get("passAsFile") or "").split() if options.structured is None else ()
     for name, text in sorted(derivation.env.items()):
@@ -128,11 +125,13 @@ def make_shell(store: Store, derivation: Derivation, inputs: Collection[str], se
     return shell
 
 
-def start(shell: Shell, run: ShellRun, layout: StoreLayout, environment: Mapping[str, str]) -> NoReturn:
+def start(shell: Shell, run: ShellRun, environment: Mapping[str, str]) -> NoReturn:
     """Become the shell.  `environment` is the caller's.  Raises ShellError, NamespaceError, OSError."""
     name = shell.program or "bash"
     program = name if "/" in name else _find_program(name, environment)
     if program is None:
+        from nivalis.profile.errors import ShellError
+
         raise ShellError(f"there is no `{name}` on the PATH", hint="NIX_BUILD_SHELL names the shell")
     variables = _without_coerced_locale(environment)
     if run.pure:
@@ -146,7 +145,7 @@ def start(shell: Shell, run: ShellRun, layout: StoreLayout, environment: Mapping
     # A shell that becomes another program cannot remove its folder in the end; without files nobody needs it.
     is_brief = bool(run.interpreter) and not shell.files
     variables |= dict.fromkeys(_FOLDER_VARIABLES, base if is_brief else folder)
-    variables["NIX_STORE"] = layout.store_dir
+    variables["NIX_STORE"] = shell.store_dir
     variables["NIX_BUILD_CORES"] = str(shell.cores or os.cpu_count() or 1)
     for name, text in shell.files.items():
         _write(f"{folder}/{name}", text)
@@ -159,24 +158,36 @@ def start(shell: Shell, run: ShellRun, layout: StoreLayout, environment: Mapping
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        if layout.is_moved:
+        if _are_elsewhere(shell.places):
             from nivalis.profile import namespace
 
-            if namespace.is_needed(layout):
-                namespace.enter(layout, program, words, variables)
+            namespace.enter(shell.places, program, words, variables)
         become(program, words, variables)
-    except (NivalisError, OSError):
+    except BaseException:
         _remove(folder)
         raise
 
 
+def _are_elsewhere(places: Mapping[str, str]) -> bool:
+    """Whether the store is not seen where its paths say; a shell within a shell sees it already."""
+    for inside, place in places.items():
+        return not (os.path.exists(inside) and os.path.samefile(inside, place))
+    return False
+
+
 def become(program: str, words: list[str], variables: Mapping[str, str]) -> NoReturn:
     """Execute `program` in place of this process; `words` begin with the name that it is called by.  Raises ShellError."""
+    import signal
+
     # Python ignores it; a program that writes to a pipe that nobody reads is to end by it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execve(program, words, variables)
     except OSError as error:
+        import errno
+
+        from nivalis.profile.errors import ShellError
+
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         if error.errno == errno.E2BIG:
             name = max(variables, key=lambda name: len(variables[name]))
@@ -205,10 +216,11 @@ def _rc_text(shell: Shell, run: ShellRun, program: str, folder: str, environment
         lines += ['if [ -n "$PS1" ] && [ -e ~/.bashrc ]; then source ~/.bashrc; fi', "p=$PATH"]
     lines += ["unset PATH", "dontAddDisableDepTrack=1", shell.files.get(_ATTRIBUTES, "")]
     lines.append('if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi')
+    # An empty PATH leaves no empty entry in it, which would be the working directory.
     if not run.pure:
-        lines += ["PATH=$PATH:$p", "unset p"]
+        lines += ["PATH=${PATH:+$PATH:}$p", "unset p"]
     if "/" in shell.program:
-        lines.append(f'PATH={_quoted(os.path.dirname(program))}:"$PATH"')
+        lines.append(f"PATH={_quoted(os.path.dirname(program))}${{PATH:+:$PATH}}")
     colour = "31" if os.geteuid() == 0 else "32"
     lines += [
         "export PATH",
