@@ -329,5 +329,7 @@ def test_without_the_sandbox(tmp_path: Path, workshop: Any) -> None:
         assert error.code == "build-failed"
         slow = bare.fail('sh "slow" "PATH=/usr/bin:/bin; sleep 54321 & sleep 54321"', timeout="1", **options)
         assert slow.code == "build-timed-out" and _processes("54321") == []
-        again = bare.realise(bare.instantiate(text), mode="check", **options)
-        assert next(iter(again.failures.values())).code == "sandbox-unavailable"
+        # What is valid cannot be built a second time in its own place: that is done in the sandbox all the same.
+        plain = 'sh "plain" "echo x > $out"'
+        bare.build(plain, **options)
+        assert bare.realise(bare.instantiate(plain), mode="check", **options).failures == {}
