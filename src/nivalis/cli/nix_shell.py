@@ -192,6 +192,8 @@ class _Session:
                 answer = encode_answer(shell, options.run)
                 whole = make_request(self._line, self._folder, self._environment)
                 whole.keep_after(request, answer, links={}, paths=paths)
+            # A collector does not always see the shell's environment: not from another user namespace.
+            store.temp_roots.outlive()
         options.run.script = self._line.script
         start(shell, options.run, self._environment)
 

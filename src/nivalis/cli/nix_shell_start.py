@@ -122,12 +122,10 @@ def answer(words: Sequence[str]) -> int | None:
         raise
     if hit is None:
         return None
-    try:
-        show_messages(hit)
-        shell, run = decode_answer(hit.output)
-    finally:
-        # From now on its environment holds what the shell needs.
-        hit.close()
+    show_messages(hit)
+    shell, run = decode_answer(hit.output)
+    # A collector does not always see the shell's environment: not from another user namespace.
+    hit.outlive()
     run.script = line.script
     try:
         start(shell, run, shell_environment(os.environ, pure=run.pure))

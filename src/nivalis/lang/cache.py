@@ -89,6 +89,11 @@ class Hit:
         if self._roots is not None:
             self._roots.close()
 
+    def outlive(self) -> None:
+        """Let the temporary roots hold until this process has ended, whatever program it becomes."""
+        if self._roots is not None:
+            self._roots.outlive()
+
 
 class EvalCache:
     """An open cache.  No method raises because of the cache's own state; `problem` says why something was not possible."""

@@ -58,6 +58,17 @@ class TempRoots:
                 fcntl.flock(holds_off, fcntl.LOCK_UN)
             self._known.update(new)
 
+    def outlive(self) -> None:
+        """Let the roots hold until this process has ended, whatever program it becomes, and those that it starts from then on.
+
+        They are no business of this object any more.
+        """
+        with self._mutex:
+            if self._file is not None and self._owner == os.getpid():
+                os.set_inheritable(self._file, True)
+                self._file = None
+            self._forget()
+
     def close(self) -> None:
         """Give the roots up."""
         with self._mutex:
