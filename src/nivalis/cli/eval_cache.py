@@ -46,7 +46,9 @@ class Request:
     def __init__(self, command: str, words: Sequence[str], folder: str, environment: Mapping[str, str], more: Sequence[str | bytes] = ()) -> None:
         read = [f"{name}={text}" for name, text in sorted(environment.items()) if name.startswith(_PREFIXES) or name == "HOME"]
         configured = [f"{name}={text}" for name, text, _ in read_configuration(environment)]
-        self._key = make_key([command, str(len(words)), *words, folder, str(len(read)), *read, str(len(configured)), *configured, *more])
+        # Whether the machine has a store decides which one is meant when none is named.
+        machine = str(os.path.exists("/nix/var/nix"))
+        self._key = make_key([command, str(len(words)), *words, folder, str(len(read)), *read, str(len(configured)), *configured, machine, *more])
         self._environment = environment
         self._is_verbose = "-v" in words or "--verbose" in words
 

@@ -74,7 +74,9 @@ def report(error: BaseException) -> None:
     if isinstance(error, NivalisError):
         text = str(error)
     elif isinstance(error, OSError) and error.strerror:
-        file = f": `{os.fsdecode(error.filename)}`" if error.filename is not None else ""
+        # Of a link or a renaming both places count.
+        files = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+        file = f": `{'` -> `'.join(files)}`" if files else ""
         text = f"error[os-error]: {error.strerror}{file}"
     else:
         text = str(InternalError(f"{type(error).__name__}: {error}"))

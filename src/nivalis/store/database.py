@@ -75,6 +75,7 @@ _SPENT_AT_ONCE = 128 * 1024
 _PATIENCE = 3600.0
 
 # SQLite's primary result codes.
+_NOT_OWNER = "use a store of your own with `--store <folder>`, or run as the store's owner"
 _CORRUPT_CODES = {11, 26}  # CORRUPT, NOTADB
 _NO_ROOM_CODES = {10, 13}  # IOERR, as of a file that cannot grow, and FULL
 _READONLY = 8
@@ -482,7 +483,7 @@ def _explain(error: sqlite3.Error, code: int, folder: Path) -> DatabaseError | S
             hint=f"restore it from a backup, or save what is left of it: `sqlite3 {place} .recover`",
         )
     if code == _READONLY:
-        return StoreReadOnlyError(f"no permission to write the store's database: `{place}`", where=str(folder), hint="run as the store's owner")
+        return StoreReadOnlyError(f"no permission to write the store's database: `{place}`", where=str(folder), hint=_NOT_OWNER)
     if code in _NO_ROOM_CODES and _is_full(folder):
         return DatabaseError(
             f"the disk is full: `{folder}`", code="disk-full", hint="remove something from it; `nix-collect-garbage` removes what no root needs"
@@ -552,9 +553,7 @@ def _take_big_lock(folder: Path) -> int:
             raise StoreReadOnlyError(f"store is in a file system that is mounted for reading only: `{error.filename}`", where=str(folder)) from error
         if not isinstance(error, PermissionError):
             raise
-        raise StoreReadOnlyError(
-            f"no permission to write the store: `{error.filename}`", where=str(folder), hint="run as the store's owner"
-        ) from error
+        raise StoreReadOnlyError(f"no permission to write the store: `{error.filename}`", where=str(folder), hint=_NOT_OWNER) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except BaseException:

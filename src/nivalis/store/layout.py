@@ -49,6 +49,7 @@ class StoreLayout(NamedTuple):
 
         It is empty, `auto` or `local` for the machine's own store, an absolute path for a store under that root, or
         `local?root=…&store=…&real=…&state=…&log=…`.  `environment` gives the defaults NIX_STORE_DIR, NIX_STATE_DIR, NIX_LOG_DIR.
+        On a machine without a store, an ordinary user who names none has one at home, under ~/.local/share/nix/root, as with CppNix.
         Raises StorePlaceError for any other kind of store.
         """
         env = environment or {}
@@ -67,7 +68,7 @@ class StoreLayout(NamedTuple):
                 f"not a local store: `{address}`", hint="a store is `local`, a folder such as `/some/root`, or `local?root=/some/root`"
             )
         store_dir = _normal(parameters.get("store") or env.get("NIX_STORE_DIR") or env.get("NIX_STORE") or DEFAULT_STORE_DIR)
-        root = parameters.get("root")
+        root = parameters.get("root") or (None if parameters or kind == "local" else _root_at_home(env))
         if root:
             base = cls.under(root, store_dir)
         else:
@@ -162,6 +163,16 @@ class StoreLayout(NamedTuple):
                     raise
                 return
             self.real_store_dir.chmod(0o1775)
+
+
+def _root_at_home(environment: Mapping[str, str]) -> str | None:
+    """The root of the store of an ordinary user on a machine without a store; None for anyone else, and where something is named."""
+    named = any(environment.get(name) for name in ("NIX_STORE_DIR", "NIX_STORE", "NIX_STATE_DIR"))
+    if named or os.geteuid() == 0 or os.path.exists(StoreLayout.system().state_dir):
+        return None
+    home = environment.get("HOME", "")
+    data = environment.get("XDG_DATA_HOME") or (f"{home}/.local/share" if home else "")
+    return f"{data}/nix/root" if data.startswith("/") else None
 
 
 def _normal(store_dir: str) -> str:
