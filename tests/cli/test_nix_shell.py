@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -442,16 +443,23 @@ def test_interrupt_reaches_the_program_alone(terminal: Callable[..., Terminal]) 
 ORDINARY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
 
 
-@pytest.mark.skipif(find_static_shell() is None, reason="no static shell: install busybox-static")
-@pytest.mark.parametrize("user", [[], ORDINARY], ids=["self", "ordinary"])
-def test_moved_store_is_seen_at_its_logical_place(user: list[str], packages: Place) -> None:
-    place = packages
-    sandboxed = (place.folder / "nixpkgs/default.nix").read_text().replace("/bin/mkdir", "mkdir").replace("/bin/chmod", "chmod")
-    (place.folder / "nixpkgs/default.nix").write_text(sandboxed)
+@pytest.fixture
+def sandboxed(packages: Place) -> Place:
+    """The store is named nowhere, and builds run in the sandbox."""
+    if find_static_shell() is None:
+        pytest.skip("no static shell: install busybox-static")
+    file = packages.folder / "nixpkgs/default.nix"
+    file.write_text(file.read_text().replace("/bin/mkdir", "mkdir").replace("/bin/chmod", "chmod"))
+    (packages.folder / "etc/nix.conf").write_text("substituters =\nbuild-users-group =\n")
     for name in ("NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_LOG_DIR"):
-        del place.env[name]
-    (place.folder / "etc/nix.conf").write_text("substituters =\nbuild-users-group =\n")
-    place.env |= {"NIX_REMOTE": f"local?root={place.folder}/root"}
+        del packages.env[name]
+    return packages
+
+
+@pytest.mark.parametrize("user", [[], ORDINARY], ids=["self", "ordinary"])
+def test_moved_store_is_seen_at_its_logical_place(user: list[str], sandboxed: Place) -> None:
+    place = sandboxed
+    place.env["NIX_REMOTE"] = f"local?root={place.folder}/root"
 
     def run(*words: str) -> Answer:
         return subprocess.run([*user, *OURS, *words], cwd=place.folder, env=place.env, capture_output=True, text=True, check=False)
@@ -473,6 +481,9 @@ def test_moved_store_is_seen_at_its_logical_place(user: list[str], packages: Pla
     assert first == second and (place.folder / "root" / first[1:] / "bin/runner").exists()
     nested = " ".join(f"'{word}'" for word in OURS)
     assert run("-p", "--run", f"{nested} -p hello --run hello").stdout == "hello\n"
+    # What is built there can be found from outside.
+    assert run("-p", "--run", f"{within.replace('--no-out-link', '-o link')}").returncode == 0
+    assert "run by runner" in (place.folder / "link/bin/runner").read_text()
     # Its dependencies are alive while it runs.
     collect = [*user, sys.executable, "-c", "from nivalis.cli.nix_store import main; main()", "--gc"]
     with subprocess.Popen(
@@ -486,6 +497,18 @@ def test_moved_store_is_seen_at_its_logical_place(user: list[str], packages: Pla
         assert shell.stdout is not None and shell.stdout.readline() == "ready\n"
         subprocess.run(collect, env=place.env, check=True, capture_output=True)
         assert shell.communicate("\n")[0] == "hello\n"
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap")
+def test_ordinary_user_without_a_store_has_one_at_home(sandboxed: Place) -> None:
+    place = sandboxed
+    elsewhere = ["bwrap", "--unshare-user", "--uid", "65534", "--gid", "65534", "--dev-bind", "/", "/", "--tmpfs", "/nix", "--remount-ro", "/nix"]
+    for words in ([*OURS, "-p", "hello", "--run", "hello"], [*NIX_BUILD, "<nixpkgs>", "-A", "hello"]):
+        answer = subprocess.run([*elsewhere, *words], cwd=place.folder, env=place.env, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
+    root = place.folder / "home/.local/share/nix/root"
+    assert os.readlink(place.folder / "result") == f"{root}{answer.stdout.strip()}"
+    assert (place.folder / "result/bin/hello").exists()
 
 
 def test_where_namespaces_are_not_allowed(place: Place) -> None:

@@ -109,6 +109,9 @@ def make_shell(store: Store, derivation: Derivation, inputs: Collection[str], se
 
     shell = Shell(program, settings.cores, store.store_dir)
     shell.places = find_places(store.layout)
+    if shell.places:
+        # Links that commands in the shell make lead to where the files really are, and so can be followed outside.
+        shell.variables["NIX_REMOTE"] = store.layout.address
     options = DerivationOptions(derivation)
     in_files = (derivation.env.get("passAsFile") or "").split() if options.structured is None else ()
     for name, text in sorted(derivation.env.items()):

@@ -83,6 +83,14 @@ class StoreLayout(NamedTuple):
         )
 
     @property
+    def address(self) -> str:
+        """What `parse` makes this layout of, in any environment."""
+        from urllib.parse import urlencode
+
+        places = {"store": self.store_dir, "real": self.real_store_dir, "state": self.state_dir, "log": self.log_dir}
+        return f"local?{urlencode(places, safe='/')}"
+
+    @property
     def database_dir(self) -> Path:
         return self.state_dir / "db"
 
