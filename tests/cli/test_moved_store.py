@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,3 +73,18 @@ def test_the_language_names_store_paths(program: Program, tmp_path: Path) -> Non
     (tmp_path / "result").unlink()
     program("nix-store", "--realise", other, "--add-root", "result")
     assert program("nix-instantiate", "--eval", "-E", "builtins.storePath ./result").stdout == f'"{other}"\n'
+
+
+def test_packages_of_channels(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "channel").mkdir()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "channel/default.nix").write_text("{ ... }: { a = " + EXPRESSION + "; }")
+    with tarfile.open(tmp_path / "channel.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "channel", "channel")
+    program("nix-channel", "--add", f"file://{tmp_path}/channel.tar.gz", "mine")
+    program("nix-channel", "--update")
+    # Links on the way lead to logical places.
+    assert not (tmp_path / "home/.nix-defexpr/channels/mine").exists()
+    assert program("nix-env", "-qaP").stdout.split() == ["mine.a", "a"]
+    program("nix-env", "-iA", "mine.a")
+    assert program("nix-env", "-q").stdout == "a\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from nivalis.profile.manifest import find_installed
 from nivalis.profile.packages import read_columns
 from nivalis.profile.profiles import Profile
 from nivalis.store.layout import StoreLayout
+from nivalis.store.roots import follow
 
 if TYPE_CHECKING:
     from nivalis.store.store import Store
@@ -83,7 +85,7 @@ class Sources:
             path = resolve_file(self.evaluator, self._options.file, self._folder)
         else:
             path = str(make_default_expression(self._layout, Path(self._environment.get("HOME") or "/"), user_name()))
-        return eval_source(self.evaluator, path, warn=show_warning)
+        return eval_source(self.evaluator, path, warn=show_warning, real=partial(follow, self._layout))
 
     def _search(self, value: Value) -> list[FoundDerivation]:
         return find_derivations(value, self._arguments, skip_failed_assertions=True)

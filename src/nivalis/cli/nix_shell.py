@@ -32,6 +32,7 @@ from nivalis.lang.evaluator import Evaluator
 from nivalis.lang.get_derivations import FoundDerivation, find_derivations
 from nivalis.lang.value import AttrSet, Function, Value
 from nivalis.profile.shell import Shell, ShellRun, make_shell, start
+from nivalis.store.roots import follow
 from nivalis.store.store import Store
 
 __all__ = ["nix_shell", "run_program"]
@@ -283,12 +284,13 @@ class _Session:
 
     def _file_in(self, store: Store, place: str, names: Sequence[str]) -> str:
         """The first of `names` that a folder has; any other place is a file."""
-        if not os.path.isdir(_real(store, place)):
+        if not os.path.isdir(follow(store.layout, place)):
             return place
         for name in names:
             file = f"{place}/{name}"
-            is_there = os.path.exists(_real(store, file))
-            self._asked.append((_real(store, file), is_there))
+            real = follow(store.layout, file)
+            is_there = os.path.exists(real)
+            self._asked.append((real, is_there))
             if is_there:
                 return file
         wanted = " nor ".join(f"`{name}`" for name in names)
@@ -352,10 +354,6 @@ def _for_shells(value: Value, arguments: AutoArguments, evaluator: Evaluator) ->
     """The automatic arguments, for a function that asks for it with the one that says that it is for a shell."""
     formals = value.formals if isinstance(value, Function) else None
     return {"inNixShell": evaluator.from_python(True), **arguments} if formals is not None and "inNixShell" in formals else arguments
-
-
-def _real(store: Store, place: str) -> str:
-    return store.real_path(place) if store.layout.is_in_store(place) else place
 
 
 def _regex(text: str) -> re.Pattern[str]:

@@ -49,39 +49,44 @@ def make_default_expression(layout: StoreLayout, home: Path, user: str) -> Path:
     return folder
 
 
-def eval_source(evaluator: Evaluator, path: str, *, warn: Callable[[str], object]) -> Value:
-    """The expression at a path, or the set of those in a folder.  Raises EvalError, DefaultExpressionError, OSError."""
-    mode = os.stat(path).st_mode
-    if _is_expression(path, mode):
+def eval_source(evaluator: Evaluator, path: str, *, warn: Callable[[str], object], real: Callable[[str], str] = str) -> Value:
+    """The expression at a path, or the set of those in a folder.  Raises EvalError, DefaultExpressionError, OSError.
+
+    `real` says where a path really is: links into a store under another root lead to logical places.
+    """
+    place = real(path)
+    mode = os.stat(place).st_mode
+    if _is_expression(place, mode):
         return evaluator.eval_file(path)
     if not stat.S_ISDIR(mode):
         raise DefaultExpressionError(f"neither a folder nor an expression: `{path}`")
-    files = {name: Path(file) for name, file in find_expressions(path, warn=warn).items()}
+    files = {name: Path(file) for name, file in find_expressions(path, warn=warn, real=real).items()}
     combine = evaluator.eval(_COMBINE)
     assert isinstance(combine, Function)
     return combine(files)
 
 
-def find_expressions(folder: str, *, warn: Callable[[str], object]) -> dict[str, str]:
+def find_expressions(folder: str, *, warn: Callable[[str], object], real: Callable[[str], str] = str) -> dict[str, str]:
     """The expressions in a folder by their names; a second one of a name is passed over, with a warning.
 
     Raises DefaultExpressionError for more than 1024.
     """
     found: dict[str, str] = {}
-    _gather(folder, found, warn)
+    _gather(folder, found, warn, real)
     return found
 
 
-def _gather(folder: str, found: dict[str, str], warn: Callable[[str], object]) -> None:
-    for entry in sorted(os.listdir(folder)):
+def _gather(folder: str, found: dict[str, str], warn: Callable[[str], object], real: Callable[[str], str]) -> None:
+    for entry in sorted(os.listdir(real(folder))):
         path = os.path.join(folder, entry)
         if entry == "manifest.nix":
             continue
         try:
-            mode = os.stat(path).st_mode
+            place = real(path)
+            mode = os.stat(place).st_mode
         except OSError:
             continue  # a link that leads nowhere: a channel that is not there yet
-        if _is_expression(path, mode) and (stat.S_ISDIR(mode) or entry.endswith(".nix")):
+        if _is_expression(place, mode) and (stat.S_ISDIR(mode) or entry.endswith(".nix")):
             name = entry.removesuffix(".nix")
             if name in found:
                 warn(f"name collision in input Nix expressions, skipping '{path}'")
@@ -90,7 +95,7 @@ def _gather(folder: str, found: dict[str, str], warn: Callable[[str], object]) -
                 raise DefaultExpressionError(f"more than {_MOST} expressions in one folder: `{folder}`", hint="name one of them with `-f`")
             found[name] = path
         elif stat.S_ISDIR(mode):
-            _gather(path, found, warn)
+            _gather(path, found, warn, real)
 
 
 def _is_expression(path: str, mode: int) -> bool:

@@ -37,6 +37,7 @@ __all__ = [
     "auto_name",
     "companions_dir",
     "drop_stale_companions",
+    "follow",
     "is_companion",
     "is_gone",
     "linked_path",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 _NAME_LENGTH = 32
+_MOST_LINKS = 40  # on the way of one path, as in Linux
 
 
 def make_root(layout: StoreLayout, link: str | os.PathLike[str], target: str, *, indirect: bool = True) -> Path:
@@ -160,6 +162,22 @@ def linked_path(layout: StoreLayout, link: str) -> str | None:
     """The store path that a link leads to, whether it says its logical or its real place; None if it leads elsewhere or is no link."""
     target = resolve_link(link)
     return None if target is None else store_path_in(layout, target)
+
+
+def follow(layout: StoreLayout, path: str) -> str:
+    """Where an absolute path really is, if links on its way lead to logical places; a path that the system follows by itself stays."""
+    for _ in range(_MOST_LINKS if layout.is_moved else 0):
+        if layout.is_in_store(path):
+            path = layout.real_path(path)
+        if os.path.exists(path):
+            break
+        parts = path.split("/")
+        links = (count for count in range(2, len(parts) + 1) if os.path.islink("/".join(parts[:count])))
+        count = next(links, None)
+        if count is None:
+            break
+        path = os.path.normpath(os.path.join("/".join(parts[: count - 1]) or "/", os.readlink("/".join(parts[:count])), *parts[count:]))
+    return path
 
 
 def store_path_in(layout: StoreLayout, place: str) -> str | None:
