@@ -9,8 +9,8 @@
         profile.switch_to_path(store, path, expected=token)
 
 What it is: generations of a profile and switching between them (`Profile`), the elements of a user environment and its manifest,
-what installing, removing and upgrading make of them (functions from elements to elements), choosing packages by name, and
-the expression that packages come from by default.
+what installing, removing and upgrading make of them (functions from elements to elements), choosing packages by name,
+the expression that packages come from by default, and shells with the environment of a derivation (`make_shell`, `start`).
 
 What it may import: `nivalis.lang`, `nivalis.store`, `nivalis.fetch` and what is below them.
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nivalis.profile.packages import Available, Element
     from nivalis.profile.profiles import Profile
     from nivalis.profile.selection import pick_newest, select
+    from nivalis.profile.shell import Shell, ShellRun, make_shell, start
 
 __all__ = [
     "Available",
@@ -37,14 +38,18 @@ __all__ = [
     "Element",
     "Generation",
     "Profile",
+    "Shell",
+    "ShellRun",
     "eval_source",
     "install",
     "make_environment",
+    "make_shell",
     "pick_newest",
     "read_manifest",
     "remove",
     "select",
     "set_flag",
+    "start",
     "upgrade",
 ]
 
@@ -54,14 +59,18 @@ _MODULES = {
     "Element": "packages",
     "Generation": "generations",
     "Profile": "profiles",
+    "Shell": "shell",
+    "ShellRun": "shell",
     "eval_source": "default_expression",
     "install": "operations",
     "make_environment": "environment",
+    "make_shell": "shell",
     "pick_newest": "selection",
     "read_manifest": "manifest",
     "remove": "operations",
     "select": "selection",
     "set_flag": "operations",
+    "start": "shell",
     "upgrade": "operations",
 }
 
