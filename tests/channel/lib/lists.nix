@@ -1,0 +1,34 @@
+lib: with lib; {
+  foldrIsLazy = [ (foldr (x: rest: x || rest) (throw "end") [ false true (throw "late") ]) true ];
+  foldlIsLazy = [ (foldl (_: x: x) (throw "start") [ (throw "early") 2 ]) 2 ];
+  findFirstStops = [ (findFirst (x: x > 1) null [ 1 2 (throw "late") ]) 2 ];
+  findFirstNull = [ (findFirst (x: x == null) 1 [ 0 null ]) null ];
+  findFirstNone = [ (findFirst (x: x == 9) 1 [ 0 2 ]) 1 ];
+  findFirstLong = [ (findFirstIndex (x: x == 19999) null (range 0 20000)) 19999 ];
+  countLong = [ (count (x: x > 5) (range 0 20000)) 19995 ];
+  uniqueOrder = [ (unique [ 3 1 3 2 1 ]) [ 3 1 2 ] ];
+  sublistBeyond = [ (sublist 5 2 [ 1 2 ]) [ ] ];
+  sublistAcross = [ (sublist 1 20 [ 1 2 3 ]) [ 2 3 ] ];
+  takeEndMore = [ (takeEnd 9 [ 1 2 ]) [ 1 2 ] ];
+  dropEndMore = [ (dropEnd 9 [ 1 2 ]) [ ] ];
+  toposort = [ (toposort (a: b: a < b) [ 3 2 1 ]) { result = [ 1 2 3 ]; } ];
+  toposortEmpty = [ (toposort (a: b: true) [ ]) { result = [ ]; } ];
+  toposortCycle = [ (toposort hasPrefix [ "/home/user" "other" "/" "/home" "/" ]).cycle [ "/home/user" "/" "/" ] ];
+  toposortLoops = [ (toposort hasPrefix [ "/home/user" "other" "/" "/home" "/" ]).loops [ "/" ] ];
+  listDfsFree = [ (listDfs false hasPrefix [ "/home/user" "other" "/" "/home" ]) { minimal = "/"; visited = [ "/home/user" ]; rest = [ "/home" "other" ]; } ];
+  sortOnStable = [ (sortOn (x: mod x 10) [ 21 11 10 1 ]) [ 10 21 11 1 ] ];
+  naturalSortMixed = [ (naturalSort [ "v0.2" "v0.15" "v0.0.9" ]) [ "v0.0.9" "v0.2" "v0.15" ] ];
+  naturalSortIps = [ (naturalSort [ "10.46.133.149" "5.16.62.3" "54.16.25.114" ]) [ "5.16.62.3" "10.46.133.149" "54.16.25.114" ] ];
+  compareShorter = [ (compareLists compare [ 1 ] [ 1 2 ]) (-1) ];
+  compareEqual = [ (compareLists compare [ 1 2 ] [ 1 2 ]) 0 ];
+  compareEmpty = [ (compareLists compare [ ] [ ]) 0 ];
+  groupBy = [ (groupBy (x: boolToString (x > 2)) [ 5 1 2 3 4 ]) { true = [ 5 3 4 ]; false = [ 1 2 ]; } ];
+  commonPrefixNone = [ (lists.commonPrefix [ 1 ] [ 2 ]) [ ] ];
+  commonPrefixAll = [ (lists.commonPrefix [ 1 2 ] [ 1 2 3 ]) [ 1 2 ] ];
+  hasPrefixLonger = [ (lists.hasPrefix [ 1 2 ] [ 1 ]) false ];
+  exclusiveEmpty = [ (mutuallyExclusive [ ] [ 1 ]) true ];
+  exclusive = [ (mutuallyExclusive [ 1 ] [ 2 1 ]) false ];
+  crossNone = [ (crossLists (a: b: a) [ [ 1 ] [ ] ]) [ ] ];
+  flattenDeep = [ (flatten [ [ [ [ 1 ] ] ] { a = [ 1 ]; } ]) [ 1 { a = [ 1 ]; } ] ];
+  replicateNone = [ (replicate 0 1) [ ] ];
+}

@@ -1,0 +1,61 @@
+lib: with lib; {
+  splitContext = [ (builtins.hasContext (head (splitString "-" "${builtins.toFile "a-b" ""}"))) true ];
+  splitNothing = [ (splitString "," "") [ "" ] ];
+  splitEnds = [ (splitString "," ",a,,") [ "" "a" "" "" ] ];
+  splitRegexCharacters = [ (splitString ".*" "a.*b") [ "a" "b" ] ];
+  splitByFirst = [ (splitStringBy (_: c: c == ".") false ".a") [ "" "a" ] ];
+  splitByWord = [ (splitStringBy (prev: c: match "[a-z]" prev != null && match "[A-Z]" c != null) true "fooBarBaz") [ "foo" "Bar" "Baz" ] ];
+  splitByAll = [ (splitStringBy (_: _: true) true "abc") [ "" "a" "b" "c" ] ];
+  splitByEmpty = [ (splitStringBy (_: _: true) true "") [ "" ] ];
+  trimAll = [ (trim " \t\r\n ") "" ];
+  trimEmpty = [ (trim "") "" ];
+  trimStart = [ (trimWith { start = true; } "  a  ") "a  " ];
+  trimNothing = [ (trimWith { } " a ") " a " ];
+  escapeShellSafe = [ (map escapeShellArg [ "abc" "a/b:c,d_e+f@g%h-i.j" 12 ./. ]) [ "abc" "a/b:c,d_e+f@g%h-i.j" "12" (escapeShellArg (toString ./.)) ] ];
+  escapeShellUnsafe = [ (map escapeShellArg [ "" "a b" "*" "~" "a\nb" ]) [ "''" "'a b'" "'*'" "'~'" "'a\nb'" ] ];
+  shellVarSet = [ (toShellVar "a" { x = 1; "y z" = "b c"; }) "declare -A a=([x]=1 ['y z']='b c')" ];
+  shellVarDerivation = [ (toShellVar "a" { type = "derivation"; outPath = "/x"; }) "a=/x" ];
+  nixStrings = [ (escapeNixString "a\"b\\c\n\${d}") "\"a\\\"b\\\\c\\n\\\${d}\"" ];
+  nixIdentifiers = [ (map escapeNixIdentifier [ "a" "a-b" "a'" "1a" "if" "a.b" "" ]) [ "a" "a-b" "a'" "\"1a\"" "\"if\"" "\"a.b\"" "\"\"" ] ];
+  regexRoundTrip = [ (match (escapeRegex "[a]{1}(b)^$.|?*+\\") "[a]{1}(b)^$.|?*+\\") [ ] ];
+  urls = [ (escapeURL "https://example.org/?a=b c&d=é~-_.") "https%3A%2F%2Fexample.org%2F%3Fa%3Db%20c%26d%3Dé~-_." ];
+  escapeCMany = [ (escapeC [ " " "\n" "-" ] "a b\nc-d") "a\\x20b\\x0ac\\x2dd" ];
+  infix = [ (map (x: hasInfix x "foo.bar") [ "" "oo.b" "." "o+" "foo.barx" "foo.bar" ]) [ true true true false false true ] ];
+  infixEmpty = [ (hasInfix "a" "") false ];
+  suffixLonger = [ (hasSuffix "abc" "bc") false ];
+  suffixEmpty = [ (hasSuffix "" "bc") true ];
+  prefixEmpty = [ (hasPrefix "" "") true ];
+  camel = [ (map toCamelCase [ "hello" "HelloWorld" "hello_world" "a b c" "" "fooBar-baz" ]) [ "hello" "helloWorld" "helloWorld" "aBC" "" "fooBarBaz" ] ];
+  sentence = [ (map toSentenceCase [ "" "a" "ABC" "é" ]) [ "" "A" "Abc" "é" ] ];
+  ints = [ (map toInt [ "0" "-0" " 42\n" "-7" "9223372036854775807" ]) [ 0 0 42 (-7) 9223372036854775807 ] ];
+  ints10 = [ (map toIntBase10 [ "0" "000" "0123" "-007" " 010 " ]) [ 0 0 123 (-7) 10 ] ];
+  widthExact = [ (fixedWidthString 2 "0" "ab") "ab" ];
+  widthFiller = [ (fixedWidthString 5 "ab" "x") "ababx" ];
+  names = [ (map getName [ "a-1.0" { pname = "b"; name = "c-1"; } { name = "d-e-2"; } ]) [ "a" "b" "d-e" ] ];
+  versionsOf = [ (map getVersion [ "a-1.0" { version = "2"; name = "c-1"; } { name = "d-e-3"; } "x" ]) [ "1.0" "2" "3" "" ] ];
+  sanitize = [ (map strings.sanitizeDerivationName [ "ok" "" "." "...a" "a/b" "a  b" "é" "a?=_+-." ]) [ "ok" "unknown" "unknown" "a" "a-b" "a-b" "-" "a?=_+-." ] ];
+  sanitizeLong = [ (stringLength (strings.sanitizeDerivationName (strings.replicate 300 "x"))) 207 ];
+  sanitizeLongEnd = [ (hasSuffix "end" (strings.sanitizeDerivationName (strings.replicate 300 "x" + "end"))) true ];
+  sanitizeContext = [ (builtins.hasContext (strings.sanitizeDerivationName "${builtins.toFile "x" ""}")) false ];
+  levenshtein = [ (map (levenshtein "book") [ "book" "back" "" "books" "koob" ]) [ 0 2 4 1 2 ] ];
+  levenshteinAtMost = [ (map (n: levenshteinAtMost n "kitten" "sitting") [ (-1) 0 1 2 3 4 ]) [ false false false false true true ] ];
+  levenshteinSame = [ (levenshteinAtMost 0 "a" "a") true ];
+  levenshteinAgree = [
+    (concatMap (a: concatMap (b: map (n: levenshteinAtMost n a b) [ 0 1 2 3 ]) [ "ab" "ba" "abc" "" ]) [ "ab" "xaby" "bab" ])
+    (concatMap (a: concatMap (b: map (n: levenshtein a b <= n) [ 0 1 2 3 ]) [ "ab" "ba" "abc" "" ]) [ "ab" "xaby" "bab" ])
+  ];
+  prefixLengths = [ (map (commonPrefixLength "abc") [ "" "abc" "abd" "x" "abcd" ]) [ 0 3 2 0 3 ] ];
+  suffixLengths = [ (map (commonSuffixLength "abc") [ "" "abc" "xbc" "x" "dabc" ]) [ 0 3 2 0 3 ] ];
+  chars = [ (map charToInt [ "a" "\n" " " "~" "\\" "\"" ]) [ 97 10 32 126 92 34 ] ];
+  storePaths = [ (map isStorePath [ "${builtins.storeDir}" "/" "x" 1 null [ ] ]) [ false false false false false false ] ];
+  convertible = [ (map strings.isConvertibleWithToString [ 1 1.5 "a" null true [ 1 [ "b" ] ] ./. { } (x: x) { outPath = ""; } [ { } ] ]) [ true true true true true true true false false true false ] ];
+  normalize = [ (map normalizePath [ "" "/" "//" "a" "a//b" ]) [ "" "/" "/" "a" "a/b" ] ];
+  cmake = [ [ (cmakeBool "A" true) (cmakeFeature "B" "c d") (mesonBool "a" true) (mesonEnable "a" true) ] [ "-DA:BOOL=TRUE" "-DB:STRING=c d" "-Da=true" "-Da=enabled" ] ];
+  features = [ [ (enableFeatureAs false "a" "b") (withFeatureAs false "a" "b") (withFeature true "a") ] [ "--disable-a" "--without-a" "--with-a" ] ];
+  pad = [ (map (versions.pad 3) [ "1" "1.2.3.4" "1.2-rc1" "" ]) [ "1.0.0" "1.2.3" "1.2.0-rc1" ".0.0" ] ];
+  versionParts = [ (map (f: f "1.2.3pre4") [ versions.major versions.minor versions.patch versions.majorMinor ]) [ "1" "2" "3" "1.2" ] ];
+  concatContext = [ (builtins.hasContext (concatLines [ "${builtins.toFile "x" ""}" ])) true ];
+  floats = [ (floatToString 0.25) "0.250000" ];
+  hex = [ (map toHexString [ 0 15 16 255 4096 ]) [ "0" "F" "10" "FF" "1000" ] ];
+  unhex = [ (map fromHexString [ "0" "f" "0xFF" "1000" ]) [ 0 15 255 4096 ] ];
+}

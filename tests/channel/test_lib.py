@@ -1,0 +1,178 @@
+"""The library of the channel: every example in its comments, the cases of tests/channel/lib, and its errors.
+
+A case file is a function of the library that gives a set, `{ name = [ value expected ]; }`.  All are evaluated here, and by
+CppNix 2.8 in one go, which must find them true as well.  `like_2016.nix` gives values only: they are compared with what the
+library of a real nixpkgs (that of July 2016, NIVALIS_NIXPKGS) gives for the same expressions.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import oracle
+from nivalis.errors import EvalError
+from nivalis.lang import EvalSettings, Evaluator
+
+LIBRARY = Path(__file__).resolve().parents[2] / "channel/lib"
+CASES = Path(__file__).resolve().parent / "lib"
+FILES = sorted(path for path in CASES.glob("*.nix") if path.name not in ("like_2016.nix", "errors.nix"))
+
+# Names that are data or take their meaning from the builtin of the same name.
+UNDOCUMENTED = {
+    "lists": {"fold"},
+    "trivial": {"release", "versionSuffix", "codeName", "isInOldestRelease", "copyFunctionArgs"},
+    "strings": {"lowerChars", "upperChars"},
+    "attrsets": {"cartesianProductOfSets"},
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """`text => expected` in the comment above `name`; `expected` is `throws` where it must fail."""
+
+    file: str
+    name: str
+    text: str
+    expected: str
+
+    @property
+    def test(self) -> str:
+        """An expression that is true."""
+        if self.expected == "throws":
+            return f"!(builtins.tryEval (let v = ({self.text}); in builtins.deepSeq v v)).success"
+        return f"({self.text}) == ({self.expected})"
+
+
+@functools.cache
+def find_examples() -> list[Example]:
+    found = []
+    for path in sorted(LIBRARY.rglob("*.nix")):
+        for comment, name in re.findall(r'/\*\*(.*?)\*/\s*("?[\w\']+"?) =', path.read_text(), re.DOTALL):
+            for line in comment.splitlines():
+                text, arrow, expected = line.strip().partition(" => ")
+                if arrow and not text.startswith("e.g. "):
+                    found.append(Example(path.relative_to(LIBRARY).as_posix(), name, text, expected))
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Iterator[Evaluator]:
+    with Evaluator(None, EvalSettings(system="x86_64-linux")) as made:
+        yield made
+
+
+def in_library(text: str) -> str:
+    return f"let lib = import {LIBRARY}; in with lib; {text}"
+
+
+@pytest.mark.parametrize("example", find_examples(), ids=lambda example: f"{example.file}:{example.name}")
+def test_example(example: Example, evaluator: Evaluator) -> None:
+    value = evaluator.eval(in_library(f"[ ({example.text}) ]"), base_dir=LIBRARY) if example.expected != "throws" else None
+    shown = None if value is None else evaluator.eval("v: (import " + str(LIBRARY) + ").generators.toPretty { } v")(value)  # type: ignore[operator]
+    assert evaluator.eval(in_library(example.test), base_dir=LIBRARY).to_python() is True, shown and shown.to_python()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_case_file(path: Path, evaluator: Evaluator) -> None:
+    text = f"""
+      let
+        lib = import {LIBRARY};
+        show = lib.generators.toPretty {{ }};
+        failed = lib.filterAttrs (_: case: builtins.elemAt case 0 != builtins.elemAt case 1) (import {path} lib);
+      in lib.mapAttrs (_: case: "${{show (builtins.elemAt case 0)}} instead of ${{show (builtins.elemAt case 1)}}") failed
+    """
+    assert evaluator.eval(text).to_python() == {}
+
+
+def test_cppnix_finds_the_same() -> None:
+    nix, reason = oracle.cppnix28()
+    if nix is None:
+        pytest.skip(reason)
+    examples = "\n".join(
+        f"{{ name = {json.dumps(f'{example.file}:{example.name}')}; ok = {example.test}; }}" for example in find_examples() if "nixVersion" not in example.text
+    )
+    files = "\n".join(
+        f'(map (name: {{ name = "{path.stem}:${{name}}"; ok = let c = (import {path} lib).${{name}}; in builtins.elemAt c 0 == builtins.elemAt c 1; }})'
+        f" (attrNames (import {path} lib)))"
+        for path in FILES
+    )
+    text = in_library(f"map (case: case.name) (filter (case: !case.ok) ([ {examples} ] ++ concatLists [ {files} ]))")
+    answer = nix.instantiate(["--eval", "--strict", "--json", "-E", text], cwd=LIBRARY)
+    assert answer.status == 0, answer.stderr
+    assert json.loads(answer.stdout) == []
+
+
+def test_every_public_name_is_explained(evaluator: Evaluator) -> None:
+    for path in sorted(LIBRARY.glob("*.nix")):
+        part = re.sub(r"-(\w)", lambda match: match[1].upper(), path.stem)
+        if part in ("default", "licenses", "sourceTypes", "stringsWithDeps"):
+            continue
+        source = path.read_text()
+        assert source.startswith("/**"), f"{path.name} says not what it is"
+        names = set(evaluator.eval(f"builtins.attrNames (import {LIBRARY}).{part}").to_python())
+        explained = set(re.findall(r'\*/\s*"?([\w\']+)"? =', source))
+        inherited = {name for names in re.findall(r"^  inherit(?: \([\w.]+\))?([^;]*);", source, re.MULTILINE) for name in names.split()}
+        assert names - explained - inherited - UNDOCUMENTED.get(part, set()) == set(), path.name
+
+
+def test_what_the_top_lists_is_there(evaluator: Evaluator) -> None:
+    text = f"""
+      let lib = import {LIBRARY};
+      in builtins.filter (name: !(builtins.tryEval (builtins.seq lib.${{name}} true)).success) (builtins.attrNames lib)
+    """
+    assert evaluator.eval(text).to_python() == []
+
+
+def test_one_name_reads_few_files() -> None:
+    with Evaluator(None, EvalSettings(system="x86_64-linux"), record=True) as evaluator:
+        assert evaluator.eval(f"(import {LIBRARY}).id 1").to_python() == 1
+        read = {Path(name).name for name in re.findall(r"[\w./-]+\.nix", repr(evaluator.recording()))}
+    assert read <= {"default.nix", "fixed-points.nix", "trivial.nix"}
+
+
+# ---------------------------------------------------------------------------------------------------- errors
+
+
+def find_errors() -> list[tuple[str, str]]:
+    """(expression, part of the message) from errors.nix: pairs of lines, the message as a comment below its expression."""
+    lines = [line.strip() for line in (CASES / "errors.nix").read_text().splitlines() if line.startswith("  ")]
+    return [(text.removeprefix("(").removesuffix(")"), comment.removeprefix("# ")) for text, comment in zip(lines[::2], lines[1::2], strict=True)]
+
+
+@pytest.mark.parametrize(("text", "message"), find_errors(), ids=lambda value: value[:50])
+def test_error(text: str, message: str, evaluator: Evaluator) -> None:
+    with pytest.raises(EvalError) as caught:
+        evaluator.eval(in_library(f"let v = ({text}); in builtins.deepSeq v v"), base_dir=CASES)
+    assert caught.value.code == "thrown"
+    assert message in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------- the real library
+
+
+@pytest.fixture(scope="module")
+def library_of_2016() -> Path:
+    named = os.environ.get("NIVALIS_NIXPKGS")
+    if not named or not (Path(named) / "lib/default.nix").exists():
+        pytest.skip("NIVALIS_NIXPKGS does not name a folder with nixpkgs")
+    return Path(named).resolve() / "lib"
+
+
+def test_values_are_those_of_nixpkgs(library_of_2016: Path, evaluator: Evaluator) -> None:
+    text = f"""
+      let
+        ours = import {CASES}/like_2016.nix (import {LIBRARY});
+        theirs = import {CASES}/like_2016.nix (import {library_of_2016});
+        show = (import {LIBRARY}).generators.toPretty {{ }};
+        differ = builtins.filter (name: ours.${{name}} != theirs.${{name}}) (builtins.attrNames ours);
+      in builtins.listToAttrs (map (name: {{ inherit name; value = "${{show ours.${{name}}}} instead of ${{show theirs.${{name}}}}"; }}) differ)
+    """
+    assert evaluator.eval(text).to_python() == {}
