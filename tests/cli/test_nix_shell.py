@@ -518,3 +518,4 @@ def test_where_namespaces_are_not_allowed(place: Place) -> None:
     command = ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *OURS, "-A", "plain", "--run", "true"]
     answer = subprocess.run(command, cwd=place.folder, env=place.env, capture_output=True, text=True, check=False)
     assert answer.returncode == 1 and "error[namespace-unavailable]" in answer.stderr, answer.stderr
+    assert place.left_behind() == []

@@ -23,7 +23,7 @@ import nivalis
 from nivalis.build import mounts
 from nivalis.errors import NivalisError
 from nivalis.profile.errors import NamespaceError
-from nivalis.profile.shell import become
+from nivalis.profile.shell import become, remove_folder
 from nivalis.store.layout import DEFAULT_STORE_DIR, StoreLayout
 
 TYPE_CHECKING = False
@@ -53,12 +53,12 @@ def find_places(layout: StoreLayout) -> dict[str, str]:
     return {inside: os.path.realpath(place) for inside, place in places.items() if os.path.isdir(place)}
 
 
-def enter(places: Mapping[str, str], program: str, words: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+def enter(places: Mapping[str, str], program: str, words: Sequence[str], variables: Mapping[str, str], *, scratch: str) -> NoReturn:
     """Become `program` where `places` are seen; `words` begin with the name that it is called by.
 
-    What goes wrong on the way is said on stderr, and ends the process with status 1.
+    What goes wrong on the way is said on stderr, and ends the process with status 1; then the folder `scratch` is removed.
     """
-    order = json.dumps([dict(places), program, list(words), dict(variables)]).encode()
+    order = json.dumps([dict(places), program, list(words), dict(variables), scratch]).encode()
     descriptor = os.memfd_create("nivalis-shell")
     os.set_inheritable(descriptor, True)
     os.write(descriptor, order)
@@ -70,7 +70,7 @@ def enter(places: Mapping[str, str], program: str, words: Sequence[str], variabl
 def main(descriptor: int) -> NoReturn:
     """The process: reads its order from the file `descriptor`, makes the view, and becomes the command."""
     with open(descriptor, "rb") as file:
-        places, program, words, variables = json.load(file)
+        places, program, words, variables, scratch = json.load(file)
     folder = os.getcwd()
     try:
         try:
@@ -86,6 +86,7 @@ def main(descriptor: int) -> NoReturn:
         os.chdir(folder if os.path.isdir(folder) else "/")
         become(program, words, variables)
     except NivalisError as error:
+        remove_folder(scratch)
         sys.exit(str(error))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nivalis.store.derivation import Derivation
     from nivalis.store.store import Store
 
-__all__ = ["Shell", "ShellRun", "become", "make_shell", "start"]
+__all__ = ["Shell", "ShellRun", "become", "make_shell", "remove_folder", "start"]
 
 # Of the caller's environment, what a pure shell keeps.
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
@@ -164,10 +164,10 @@ def start(shell: Shell, run: ShellRun, environment: Mapping[str, str]) -> NoRetu
         if _are_elsewhere(shell.places):
             from nivalis.profile import namespace
 
-            namespace.enter(shell.places, program, words, variables)
+            namespace.enter(shell.places, program, words, variables, scratch=folder)
         become(program, words, variables)
     except BaseException:
-        _remove(folder)
+        remove_folder(folder)
         raise
 
 
@@ -283,7 +283,8 @@ def _write(place: str, text: str) -> None:
         file.write(os.fsencode(text))
 
 
-def _remove(folder: str) -> None:
+def remove_folder(folder: str) -> None:
+    """Remove the folder of a shell that did not start."""
     for name in os.listdir(folder):
         os.unlink(f"{folder}/{name}")
     os.rmdir(folder)
