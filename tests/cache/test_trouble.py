@@ -237,11 +237,15 @@ FAULTS: dict[str, tuple[str | int, str, str]] = {
     "NAR is refused": (503, "/nar/", "cache-unreachable"),
     "NAR is not there": (404, "/nar/", "not-in-cache"),
     "NAR never ends": ("endless", "/nar/", "cache-file-size"),
+    "NAR drips": ("drip", "/nar/", "cache-slow"),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_server_that_fails(name: str, source: Any, reader: Any, cache: Path, tmp_path: Path, serve: Any, key: SecretKey) -> None:
+def test_a_server_that_fails(
+    name: str, source: Any, reader: Any, cache: Path, tmp_path: Path, serve: Any, key: SecretKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nivalis.cache.download._WINDOW", 1.5)
     kind, where, code = FAULTS[name]
     push(source.store, [source.top], f"{tmp_path}/honest", keys=[key])
     bad, good = serve(cache), serve(tmp_path / "honest")

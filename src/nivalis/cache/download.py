@@ -30,6 +30,8 @@ _PIECE = 1 << 16
 # What is no larger is taken whole: its hash is compared before anything is unpacked.
 _WHOLE = 1 << 18
 _PAUSE = 0.25
+# The slowest that a cache may be, in bytes a second over so many seconds: one that sends a byte now and then holds nobody for ever.
+_SLOWEST, _WINDOW = 100, 20.0
 
 
 def path_info_of(info: NarInfo) -> PathInfo:
@@ -83,6 +85,7 @@ class _File:
         self._stream: Stream | None = None
         self._received = 0
         self._failures = 0
+        self._window = (time.monotonic(), 0)
         self._is_plain = info.compression == "none" and info.file_hash in (None, info.nar_hash)
         # No compressor makes an archive much larger.
         self._limit = info.file_size if info.file_size is not None else info.nar_size + info.nar_size // 8 + _PIECE
@@ -141,6 +144,12 @@ class _File:
     def _take(self, data: bytes) -> None:
         self._received += len(data)
         self._failures = 0
+        now = time.monotonic()
+        begin, received = self._window
+        if now - begin > _WINDOW:
+            if self._received - received < _SLOWEST * _WINDOW and self._received < self._limit and not self._cache.is_local:
+                raise CacheContentError(f"download is too slow: `{self._info.url}`", code="cache-slow")
+            self._window = (now, self._received)
         if self._received > self._limit:
             raise CacheContentError(f"file does not end where announced: `{self._info.url}`", code="cache-file-size")
         if not self._is_plain:

@@ -7,7 +7,7 @@ CacheError                    cache-error
 ├── NotInCacheError           not-in-cache: the cache does not have it (any more)
 ├── CacheInfoError            invalid-cache-info: `nix-cache-info` is rubbish, missing, or of another store directory
 ├── CacheContentError         cache-content: what came is not what the cache said
-│                             cache-wrong-path, cache-file-hash, cache-file-size, cache-nar, cache-compression
+│                             cache-wrong-path, cache-file-hash, cache-file-size, cache-nar, cache-compression, cache-slow
 ├── SignatureError            untrusted: no signature that could be believed
 │                             not-signed, unknown-key, wrong-signature
 └── KeyFormatError              invalid-key: not a key for signing or checking

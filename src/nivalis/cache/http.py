@@ -225,7 +225,8 @@ class _Answer:
 
     def read(self, size: int, /) -> bytes:
         try:
-            data = self._response.read(size)
+            # What there is, rather than all of `size`: a caller wants to see how slow it comes.
+            data = self._response.read1(size)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _unreachable(f"download broke off: `{self._url}`", error) from error
         if not data and self._response.length:
