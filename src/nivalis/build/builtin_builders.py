@@ -4,6 +4,9 @@ They handle hostile input, so each runs in a process of its own, in the same san
 executes.  The derivation's environment comes in a file, not as the process's own, where a variable such as PYTHONPATH would be
 obeyed.  The sandbox is given Python and this package for it, read-only.
 
+What a builder of a fixed output has to know of the user's configuration (where mirrors are) it is told by variables that whoever starts it
+finds out, outside the sandbox; a derivation never holds them.
+
 `register` lets a higher package add a builder: a name, and the `module:function` that is called with the environment and the
 path of the output.
 """
@@ -15,18 +18,22 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nivalis.build.errors import CannotBuildError
 from nivalis.errors import NivalisError
 
-__all__ = ["PREFIX", "command", "main", "register", "support_paths", "variables"]
+__all__ = ["PREFIX", "command", "configured_variables", "main", "register", "support_paths", "variables"]
 
 PREFIX = "builtin:"
 _BUILDERS = {
     "buildenv": "nivalis.build.buildenv:build",
+    "debian-fetch": "nivalis.debian.fetch:build",
     "fetchurl": "nivalis.build.fetchurl:build",
     "unpack-channel": "nivalis.build.unpack_channel:build",
 }
+# Who says, from the user's environment, what such a builder is told beside its derivation.
+_CONFIGURED = {"debian-fetch": "nivalis.debian.mirror:builder_variables"}
 _SYSTEM_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/ld.so.cache", "/etc/alternatives")
 
 
@@ -44,6 +51,15 @@ def command(builder: str, out: str, variables: str) -> list[str]:
     if name not in _BUILDERS:
         raise CannotBuildError(f"there is no builtin builder of that name: `{builder}`", hint=f"known are: {', '.join(sorted(_BUILDERS))}")
     return [sys.executable, "-P", "-B", "-m", __name__, _BUILDERS[name], out, variables]
+
+
+def configured_variables(builder: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What a builder of a fixed output is told of how its user is configured.  Raises NivalisError."""
+    target = _CONFIGURED.get(builder.removeprefix(PREFIX))
+    if target is None:
+        return {}
+    configure: Callable[[Mapping[str, str]], dict[str, str]] = _load(target)
+    return configure(environment)
 
 
 def variables() -> dict[str, str]:
@@ -66,14 +82,18 @@ def main(arguments: Sequence[str]) -> int:
     target, out, file = arguments
     with open(file, encoding="utf-8", errors="surrogateescape") as stream:
         environment = json.load(stream)
-    module, _, name = target.partition(":")
-    build: Callable[[Mapping[str, str], str], object] = getattr(importlib.import_module(module), name)
+    build: Callable[[Mapping[str, str], str], object] = _load(target)
     try:
         build(environment, out)
     except (NivalisError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,9 @@ class Job:
             files = environment.files
             if is_builtin:
                 command = builtin_builders.command(environment.builder, self._paths.get("out", ""), f"{seen_dir}/.variables.json")
-                files = {**files, ".variables.json": json.dumps(dict(variables), ensure_ascii=False).encode("utf-8", "surrogateescape")}
+                told = builtin_builders.configured_variables(environment.builder, settings.environment) if derivation.is_fixed_output else {}
+                text = json.dumps({**variables, **told}, ensure_ascii=False)
+                files = {**files, ".variables.json": text.encode("utf-8", "surrogateescape")}
                 variables = builtin_builders.variables()
             _write_files(build_dir, files, user)
             if self._program is None:
