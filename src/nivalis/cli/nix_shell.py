@@ -172,7 +172,7 @@ class _Session:
         text = sys.stdin.buffer.read() if options.from_stdin else b""
         more: list[str | bytes] = ["derivations", self._base]
         if options.from_stdin:
-            more += ["stdin", text]
+            more += ["stdin", self._folder, text]
         request = Request("nix-shell", options.what(), self._script_folder, self._environment, more) if options.eval_cache else None
         with open_store(self._layout, options.config) as store:
             hit = request.find() if request is not None else None
