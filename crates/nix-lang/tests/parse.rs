@@ -251,7 +251,7 @@ fn errors_help() {
     assert_eq!((e.message.as_str(), e.pos.0), ("syntax error, unexpected '=', expecting ';'", 13));
     assert_eq!(e.hint.as_deref(), Some("the definition of line 1 lacks its `;`, or `==` is meant here"));
     assert_eq!(hint("{ a = [ 1 }"), "`[` of line 1, column 7 is still open");
-    assert_eq!(hint("if a = b then c else d"), "");
+    assert_eq!(hint("if a = b then c else d"), "comparison is written `==`");
     assert_eq!(hint("(a"), "`(` of line 1, column 1 is still open");
     assert_eq!(hint("[ a, b ]"), "items of a list are separated by spaces alone");
     assert_eq!(hint("{ a == b; }"), "a definition is written with `=`; `==` compares");
