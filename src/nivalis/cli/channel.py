@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +21,8 @@ __all__ = ["command"]
 def command() -> None:
     """Subscribe to collections of packages, and bring them up to date.
 
-    A channel is an archive of expressions behind an address.  `<NAME>` leads to it; what an update replaces can be gone back to.
+    A channel is an archive of expressions behind an address, or a suite of Debian (`debian:bookworm`).  `<NAME>` leads to it; what an update
+    replaces can be gone back to.
     """
 
 
@@ -55,15 +56,29 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print it as JSON."
 @command.command("add")
 @click.argument("address")
 @click.argument("name", required=False)
+@click.option("--mirror", "mirrors", multiple=True, metavar="URL", help="Take the suite's packages from there, and not from apt's sources.")
+@click.option("--component", "components", multiple=True, metavar="C", help="Have this part of the suite (main, contrib, ...); main alone without.")
+@click.option("--arch", metavar="A", help="Have the suite's packages for this architecture (amd64, arm64, ...), and not for this machine's.")
 @_store
-def _add(address: str, name: str | None, store: str | None) -> None:
+def _add(address: str, name: str | None, mirrors: Sequence[str], components: Sequence[str], arch: str | None, store: str | None) -> None:
     """Subscribe to the channel at ADDRESS.
 
-    It is called NAME, or else as its address (https, http or file) ends.
+    It is called NAME, or else as its address (https, http or file) ends.  ADDRESS may be a suite of Debian: `debian:bookworm`; its updates and
+    security updates are joined by themselves.  The two words may stand in either order.
     """
 
     def do(desk: ChannelDesk) -> None:
-        channel = desk.add(address, name)
+        from dataclasses import replace
+
+        from nivalis.debian.address import PREFIX, DebianAddress
+
+        where, called = (name, address) if name is not None and ":" in name and ":" not in address else (address, name)
+        if components or arch:
+            if not where.startswith(PREFIX):
+                raise click.UsageError("--component and --arch are for a suite of Debian: `debian:SUITE`")
+            parsed = DebianAddress.parse(where)
+            where = str(replace(parsed, components=tuple(components) or parsed.components, architecture=arch or parsed.architecture))
+        channel = desk.add(where, called, mirrors=mirrors)
         click.echo(f"subscribed to `{channel.name}`; `nivalis channel update {channel.name}` fetches it", err=True)
 
     _work(store, do)
@@ -94,17 +109,67 @@ def _list(as_json: bool, store: str | None) -> None:
     _work(store, do)
 
 
+_relaxations = (
+    click.option("--allow-expired", is_flag=True, help="Take a Release of Debian's that is past its time."),
+    click.option("--allow-future", is_flag=True, help="Take one that is ahead of this machine's clock."),
+    click.option("--allow-downgrade", is_flag=True, help="Take one that is older than the last."),
+)
+
+
+def _relaxing(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_relaxations):
+        function = option(function)
+    return function
+
+
+def _relaxed(flags: Mapping[str, bool]) -> list[str]:
+    return [name.removeprefix("allow_") for name, is_set in flags.items() if is_set]
+
+
 @command.command("update")
 @click.argument("names", nargs=-1)
+@_relaxing
 @_json
 @_store
-def _update(names: Sequence[str], as_json: bool, store: str | None) -> None:
+def _update(names: Sequence[str], as_json: bool, store: str | None, **flags: bool) -> None:
     """Fetch what the channels NAMES, or all of them, have now."""
 
     def do(desk: ChannelDesk) -> None:
-        channels = desk.update(names)
+        channels = desk.update(names, _relaxed(flags))
         if as_json:
             _print_json(desk, channels)
+
+    _work(store, do)
+
+
+@command.command("diff")
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+@_relaxing
+@_json
+@_store
+def _diff(old: str | None, new: str | None, as_json: bool, store: str | None, **flags: bool) -> None:
+    """Show what an update of the Debian suites would change, or what differs between OLD and NEW.
+
+    Either is a generation of the channels, or a snapshot in the store; without NEW, OLD is compared with what there is now.
+    """
+
+    def do(desk: ChannelDesk) -> None:
+        import json
+
+        found = desk.compare(old, new, _relaxed(flags))
+        if as_json:
+            rows = [
+                {"channel": name or None, "package": one.package, "old": one.old, "new": one.new, "security": one.is_security}
+                for name, differences in found
+                for one in differences
+            ]
+            click.echo(json.dumps(rows, indent=2))
+            return
+        for name, differences in found:
+            for one in differences:
+                line = f"{one.package}: {one.old or '(none)'} -> {one.new or '(none)'}{'  [security]' if one.is_security else ''}"
+                click.echo(f"{name}  {line}" if len(found) > 1 else line)
 
     _work(store, do)
 

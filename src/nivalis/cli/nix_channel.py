@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nivalis import _native
@@ -20,10 +21,11 @@ from nivalis.errors import NivalisError
 from nivalis.store.roots import store_path_in
 
 if TYPE_CHECKING:
+    from nivalis.debian.snapshot import Difference
     from nivalis.profile.channels import Channel, Places
     from nivalis.store.store import Store
 
-__all__ = ["ChannelDesk", "main", "nix_channel"]
+__all__ = ["RELAXATIONS", "ChannelDesk", "main", "nix_channel"]
 
 _HELP = """\
 Usage: nix-channel --add ADDRESS [NAME]
@@ -39,11 +41,15 @@ Usage: nix-channel --add ADDRESS [NAME]
   --update                  fetch what all channels, or those of these NAMES, have now; <NAME> leads there
   --list-generations        print what can be gone back to
   --rollback                go back to what the last update replaced, or to that generation
+  --mirror URL              with --add debian:SUITE: take the packages from there; may be given several times
+  --allow-expired           with --update: take a Release of Debian's that is past its time, --allow-future one that is ahead of this
+                            machine's clock, --allow-downgrade one that is older than the last
   --store PLACE             use the store there: a folder, or local?root=...
   --option NAME VALUE       set one of Nix's settings
   -h, --help, --version
 """
 # How many arguments a command takes: at least, and at most.
+RELAXATIONS = ("expired", "future", "downgrade")
 _COUNTS = {"add": (1, 2), "remove": (1, 1), "list": (0, 0), "update": (0, sys.maxsize), "list-generations": (0, 0), "rollback": (0, 1)}
 
 
@@ -54,11 +60,16 @@ class Options(BuildOptions):
         super().__init__()
         self.words: list[str] = []
         self.action: str | None = None
+        self.mirrors: list[str] = []
+        self.relaxed: set[str] = set()
 
     def flags(self) -> Flags:
         own: dict[str, tuple[int, Callable[..., object]]] = {"-h": (0, lambda: setattr(self, "action", "help"))}
         for name in ("help", "version", *_COUNTS):
             own[f"--{name}"] = (0, lambda name=name: setattr(self, "action", name))
+        own["--mirror"] = (1, self.mirrors.append)
+        for name in RELAXATIONS:
+            own[f"--allow-{name}"] = (0, lambda name=name: self.relaxed.add(name))
         return {**super().flags(), **own}
 
 
@@ -89,14 +100,14 @@ def nix_channel(words: Sequence[str]) -> int:
     desk = ChannelDesk(options, dict(os.environ))
     match action:
         case "add":
-            desk.add(*options.words)
+            desk.add(*options.words, mirrors=options.mirrors)
         case "remove":
             desk.remove(options.words[0])
         case "list":
             for channel in desk.subscriptions():
                 print(channel.name, channel.address)
         case "update":
-            desk.update(options.words)
+            desk.update(options.words, options.relaxed)
         case "list-generations":
             desk.print_generations()
         case _:
@@ -127,11 +138,20 @@ class ChannelDesk:
             raise NivalisError("it is not known who is asking", code="no-user", hint="set HOME and USER")
         return Places.of(home, user, self._layout.profiles_dir)
 
-    def add(self, address: str, name: str | None = None) -> Channel:
-        """Subscribe to a channel."""
+    def add(self, address: str, name: str | None = None, *, mirrors: Sequence[str] = ()) -> Channel:
+        """Subscribe to a channel; a Debian suite is then updated from `mirrors`, if there are any."""
+        from nivalis.debian.address import PREFIX
+        from nivalis.debian.mirror import check_mirror, set_channel_mirrors
         from nivalis.profile.channels import add_channel
 
-        return add_channel(self.places.list, address, name)
+        if mirrors and not address.startswith(PREFIX):
+            raise UsageError("a mirror is for a Debian suite: `debian:SUITE`")
+        for mirror in mirrors:
+            check_mirror(mirror)
+        channel = add_channel(self.places.list, address, name)
+        if channel.is_debian:
+            set_channel_mirrors(self._environment, channel.name, mirrors)
+        return channel
 
     def subscriptions(self) -> list[Channel]:
         """The subscriptions."""
@@ -141,18 +161,65 @@ class ChannelDesk:
 
     def remove(self, name: str) -> None:
         """Unsubscribe from a channel."""
+        from nivalis.debian.mirror import set_channel_mirrors
         from nivalis.profile.channels import remove_channel
 
         with self._open() as store:
             remove_channel(store, self.places, name, lambda derivations: self._build(store, derivations))
+        set_channel_mirrors(self._environment, name, [])
 
-    def update(self, names: Sequence[str]) -> list[Channel]:
-        """Bring channels up to date."""
+    def update(self, names: Sequence[str], relaxed: Collection[str] = ()) -> list[Channel]:
+        """Bring channels up to date; `relaxed` are of RELAXATIONS."""
         from nivalis.profile.channels import update_channels
 
         with self._open() as store:
-            source = _Source(self._options, self._environment, store)
+            source = _Source(self._options, self._environment, store, relaxed)
             return update_channels(store, self.places, source, lambda derivations: self._build(store, derivations), names)
+
+    def compare(self, old: str | None, new: str | None, relaxed: Collection[str] = ()) -> list[tuple[str, list[Difference]]]:
+        """What differs between snapshots of Debian, for each channel.
+
+        `old` and `new` are snapshots, or generations of the profile; without `new`, what there is now, and without both, what an update would bring.
+        """
+        from nivalis.debian.snapshot import Snapshot, compare
+
+        def differences(before: str, after: str) -> list[Difference]:
+            return compare(Snapshot.open(store.real_path(before)), Snapshot.open(store.real_path(after)))
+
+        with self._open() as store:
+            if old is not None:
+                before, after = self._snapshots(store, old), self._snapshots(store, new)
+                if "" in before or "" in after:
+                    return [("", differences(one, other)) for one in before.values() for other in after.values()]
+                return [(name, differences(before[name], after[name])) for name in sorted(before.keys() & after.keys())]
+            source = _Source(self._options, self._environment, store, relaxed)
+            present = self._snapshots(store, None)
+            suites = [channel for channel in self.subscriptions() if channel.name in present]
+            return [(channel.name, differences(present[channel.name], source.make_snapshot(channel, present[channel.name]))) for channel in suites]
+
+    def find_snapshots(self) -> dict[str, Path]:
+        """Where the snapshots of the subscribed Debian suites really are, by channel."""
+        with self._open() as store:
+            return {name: Path(store.real_path(path)) for name, path in self._snapshots(store, None).items()}
+
+    def _snapshots(self, store: Store, word: str | None) -> dict[str, str]:
+        """The snapshots of all channels in a generation (without a word, in the present one), or the one that a path names, under no name."""
+        from dataclasses import replace
+
+        from nivalis.profile.channels import find_snapshot
+        from nivalis.profile.profiles import Profile
+
+        places = self.places
+        if word is not None:
+            if not (word.isascii() and word.isdecimal()):
+                path = store_path_in(store.layout, os.path.realpath(word)) or word
+                store.check_valid([path])
+                return {"": path}
+            if int(word) not in [generation.number for generation in Profile(places.profile, self._layout).generations()]:
+                raise UsageError(f"the channels have no generation {word}")
+            places = replace(places, profile=places.profile.with_name(f"{places.profile.name}-{word}-link"))
+        found = {name: find_snapshot(store, places, name) for name in sorted(os.listdir(os.path.realpath(places.profile)))}
+        return {name: path for name, path in found.items() if path is not None}
 
     def find_installed(self, channel: Channel) -> str | None:
         """The store path in which the profile has a channel."""
@@ -203,7 +270,7 @@ def _tell_switch(old: int, new: int) -> None:
 class _Source:
     """Brings the archives of channels, with progress on stderr."""
 
-    def __init__(self, options: BuildOptions, environment: Mapping[str, str], store: Store) -> None:
+    def __init__(self, options: BuildOptions, environment: Mapping[str, str], store: Store, relaxed: Collection[str] = ()) -> None:
         from nivalis.cli.effects import LazyFetcher
         from nivalis.fetch.network import Network
 
@@ -211,6 +278,10 @@ class _Source:
         # Whoever asks for an update wants what is there now.
         options.set("tarball-ttl", "0")
         self._fetcher = LazyFetcher(store, environment, options.config)
+        self._store = store
+        self._environment = environment
+        self._system = options.system
+        self._relaxed = relaxed
 
     def find_final_address(self, address: str) -> str:
         from nivalis.fetch.transport import find_final_address
@@ -219,3 +290,22 @@ class _Source:
 
     def fetch(self, address: str, name: str) -> str:
         return self._fetcher.fetch("fetchurl", {"url": address, "name": name})[0]
+
+    def make_snapshot(self, channel: Channel, last: str | None) -> str:
+        import time
+
+        from nivalis.cli.downloading import DownloadProgress
+        from nivalis.debian.address import DebianAddress
+        from nivalis.debian.archive import SnapshotMaker
+        from nivalis.debian.mirror import read_mirrors
+        from nivalis.debian.release import Relaxed
+
+        maker = SnapshotMaker(
+            store=self._store,
+            network=self._network,
+            system=self._system,
+            clock=time.time,
+            relaxed=Relaxed(**dict.fromkeys(self._relaxed, True)),
+            on_start=DownloadProgress,
+        )
+        return maker.make(DebianAddress.parse(channel.address), read_mirrors(self._environment).of_channel(channel.name), last)

@@ -5,6 +5,9 @@ The list is a file of lines `<address> <name>` (`~/.nix-channels`).  An update f
 `~/.nix-defexpr/channels` leads there, so that `<name>` finds the channel.  Files, derivations and the manifest are those of CppNix's
 nix-channel, so either program goes on where the other left off.
 
+A Debian suite is a channel, too (`debian:bookworm`): what comes is a snapshot of the archive (see `nivalis.debian`), and the channel is
+the expressions that ship with this program, with a link `snapshot` beside them.
+
 The profile changes by one rename, after everything has been fetched and unpacked: an update that fails leaves it as it was.
 
 What it does not do: it asks the network only through what it is handed, and chooses no places; those depend on who the user is.
@@ -14,12 +17,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import nivalis
+from nivalis.debian.address import PREFIX, DebianAddress
+from nivalis.debian.errors import DebianError
 from nivalis.errors import NivalisError
 from nivalis.fetch.errors import FetchError, NotThereError
 from nivalis.lang.evaluator import EvalSettings, Evaluator
@@ -27,7 +35,8 @@ from nivalis.profile.environment import Build, make_environment
 from nivalis.profile.manifest import read_manifest
 from nivalis.profile.packages import Element
 from nivalis.profile.profiles import Profile
-from nivalis.store.roots import replace_symlink
+from nivalis.store.paths import base_name
+from nivalis.store.roots import replace_symlink, store_path_in
 from nivalis.store.store import Store
 
 __all__ = [
@@ -36,6 +45,7 @@ __all__ = [
     "Places",
     "Source",
     "add_channel",
+    "find_snapshot",
     "infer_name",
     "read_channels",
     "remove_channel",
@@ -67,6 +77,11 @@ class Channel:
     address: str
 
     @property
+    def is_debian(self) -> bool:
+        """Whether it is a Debian suite."""
+        return self.address.startswith(PREFIX)
+
+    @property
     def package_name(self) -> str:
         """The name of its store path: with the version in the address, if there is one, so that a list of the profile shows it."""
         match = re.search(r"-\d.*$", _base_name(self.address))
@@ -96,6 +111,9 @@ class Source(Protocol):
     def fetch(self, address: str, name: str) -> str:
         """The file at the address, as a store path of this name.  Raises FetchError."""
 
+    def make_snapshot(self, channel: Channel, last: str | None) -> str:
+        """The store path of what a Debian suite has now; `last` is that of the snapshot before.  Raises DebianError, FetchError."""
+
 
 # ---------------------------------------------------------------------------------------------------- the list
 
@@ -122,7 +140,9 @@ def read_channels(file: Path) -> list[Channel]:
 
 
 def infer_name(address: str) -> str:
-    """The name of a channel that is given none: the last part of its address, without `-unstable` or `-stable`."""
+    """The name of a channel that is given none: the last part of its address, without `-unstable` or `-stable`; a suite's name."""
+    if address.startswith(PREFIX):
+        return DebianAddress.parse(address).suite
     return _base_name(address).removesuffix("-unstable").removesuffix("-stable")
 
 
@@ -146,8 +166,13 @@ def _write_channels(file: Path, channels: Sequence[Channel]) -> None:
 
 
 def _check(channel: Channel) -> Channel:
-    if not _ADDRESS.match(channel.address) or any(letter.isspace() for letter in channel.address):
-        raise ChannelError(f"not the address of a channel: `{channel.address}`", hint="it begins with `https://`, `http://` or `file://`")
+    if channel.is_debian:
+        try:
+            DebianAddress.parse(channel.address)
+        except DebianError as error:
+            raise ChannelError(error.message, code=error.code, hint=error.hint) from error
+    elif not _ADDRESS.match(channel.address) or any(letter.isspace() for letter in channel.address):
+        raise ChannelError(f"not the address of a channel: `{channel.address}`", hint="it begins with `https://`, `http://`, `file://` or `debian:`")
     if not _NAME.fullmatch(channel.name):
         hint = "letters, digits and `_`, and after the first `.` and `-` too; a name can be given behind the address"
         raise ChannelError(f"not a name for a channel: `{channel.name}`", hint=hint)
@@ -183,9 +208,10 @@ def update_channels(store: Store, places: Places, source: Source, build: Build, 
     if unknown:
         raise _no_such_channel(sorted(unknown), channels)
     wanted = [channel for channel in channels if not names or channel.name in names]
-    derivations = _instantiate(store, [(channel, _fetch(source, channel)) for channel in wanted])
+    suites = {channel.name: _make_debian_channel(store, places, channel, source) for channel in wanted if channel.is_debian}
+    derivations = _instantiate(store, [(channel, _fetch(source, channel)) for channel in wanted if not channel.is_debian])
     build(list(derivations.values()))
-    new = {channel.name: str(store.read_derivation(path).outputs["out"].path) for channel, path in derivations.items()}
+    new = suites | {channel.name: str(store.read_derivation(path).outputs["out"].path) for channel, path in derivations.items()}
 
     def choose(present: Sequence[Element]) -> list[Element]:
         elements = []
@@ -212,7 +238,9 @@ def _install(store: Store, profile: Profile, build: Build, choose: Callable[[Seq
 
 
 def _make_element(channel: Channel, path: str) -> Element:
-    return Element(channel.package_name, path, {"out": path}, system="builtin")
+    # The version of a suite is when it was, which its store path says.
+    name = base_name(path)[33:] if channel.is_debian else channel.package_name
+    return Element(name, path, {"out": path}, system="builtin")
 
 
 def _read_elements(store: Store, profile: Profile) -> list[Element]:
@@ -230,6 +258,42 @@ def _holds(store: Store, element: Element, name: str) -> bool:
 def _no_such_channel(names: Sequence[str], channels: Sequence[Channel]) -> ChannelError:
     known = ", ".join(channel.name for channel in channels) or "none"
     return ChannelError(f"no channel of that name: `{', '.join(names)}`", code="no-such-channel", hint=f"there are: {known}")
+
+
+def find_snapshot(store: Store, places: Places, name: str) -> str | None:
+    """The store path of the snapshot that a channel has; None of a channel that is no Debian suite, or has never been fetched."""
+    try:
+        channel = store_path_in(store.layout, os.path.realpath(places.profile / name)) if os.path.lexists(places.profile / name) else None
+        link = os.readlink(f"{store.real_path(channel)}/{name}/snapshot") if channel else ""
+    except OSError:
+        return None
+    return link if store.layout.is_in_store(link) and store.is_valid(link) else None
+
+
+def _make_debian_channel(store: Store, places: Places, channel: Channel, source: Source) -> str:
+    """The store path of a suite's channel: `NAME` in it has our expressions, and the snapshot they are about."""
+    from nivalis.debian.snapshot import Snapshot
+
+    expressions = _own_expressions()
+    try:
+        snapshot = source.make_snapshot(channel, find_snapshot(store, places, channel.name))
+    except NivalisError as error:
+        error.where = error.where or f"channel `{channel.name}`"
+        raise
+    date = Snapshot.open(store.real_path(snapshot)).about["date"][:10].replace("-", "")
+    with tempfile.TemporaryDirectory(prefix="nivalis-channel-") as folder:
+        shutil.copytree(expressions, f"{folder}/tree/{channel.name}", symlinks=True)
+        os.symlink(snapshot, f"{folder}/tree/{channel.name}/snapshot")
+        return store.add_path(f"{folder}/tree", f"{channel.name}-{date}", references=[snapshot])
+
+
+def _own_expressions() -> Path:
+    """The folder of the expressions that ship as <nixpkgs>: in the package, or in the checkout that it runs from."""
+    package = Path(nivalis.__file__).parent
+    for folder in (package / "channel", package.parent.parent / "channel"):
+        if (folder / "default.nix").is_file():
+            return folder
+    raise ChannelError("the expressions of Debian's channel are missing", code="no-expressions", where=str(package), hint="install nivalis again")
 
 
 def _fetch(source: Source, channel: Channel) -> str:
