@@ -38,7 +38,7 @@ STOREYS = [
     {"settings"},
     {"lang", "store", "fetch"},
     {"debian", "build", "cache"},
-    {"profile"},
+    {"profile", "install"},
     {"system", "cloud"},
     {"cli"},
 ]
@@ -226,7 +226,7 @@ def test_help_starts_fast() -> None:
 
 def test_dev_shows_its_commands_and_refuses_others(checkout: Path) -> None:
     answer = subprocess.run([checkout / "dev", "--help"], capture_output=True, text=True, check=True)
-    assert [line.split()[1] for line in answer.stdout.splitlines()] == ["setup", "test", "bench", "check"]
+    assert [line.split()[1] for line in answer.stdout.splitlines()] == ["setup", "test", "bench", "check", "wheel"]
     assert subprocess.run([checkout / "dev", "tour"], capture_output=True, check=False).returncode == 2
 
 

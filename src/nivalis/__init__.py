@@ -12,6 +12,14 @@ systems, clouds) has its place in this list when it comes.
 This module imports nothing, so that `import nivalis` costs nothing: take names from the packages.
 """
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "channel_place"]
 
 __version__ = "0.1.0"
+
+
+def channel_place() -> str | None:
+    """The folder of the channel that ships with nivalis, in a wheel as in a checkout; None if this one came without."""
+    import os
+
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_channel")
+    return place if os.path.isdir(place) else None

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "log": LazyCommand("nivalis.cli.log", "Show what the builder of a derivation said."),
     "repl": LazyCommand("nivalis.cli.repl", "Evaluate expressions as you type them."),
     "search": LazyCommand("nivalis.cli.search", "Find packages by words in their names and descriptions."),
+    "uninstall": LazyCommand("nivalis.cli.uninstall", "Remove nivalis from this machine."),
     "why": LazyCommand("nivalis.cli.why", "Show why one store path needs another."),
     "why-depends": LazyCommand("nivalis.cli.why_depends", "Explain which packages of Debian a package needs, and why these."),
 }
