@@ -9,6 +9,8 @@ What it does not do: it evaluates nothing and reads no configuration; settings, 
 a substituter are handed in.
 """
 
+from nivalis._lazy import from_modules
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nivalis.build.builder import StoreBuilder
@@ -19,23 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildSettings", "Event", "Listener", "Plan", "Realised", "StoreBuilder", "Substituter", "make_plan", "realise"]
 
-_MODULES = {
-    "BuildSettings": "settings",
-    "Event": "events",
-    "Listener": "events",
-    "Plan": "goals",
-    "Realised": "realisation",
-    "StoreBuilder": "builder",
-    "Substituter": "goals",
-    "make_plan": "goals",
-    "realise": "realisation",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+__getattr__ = from_modules(
+    __name__,
+    {
+        "BuildSettings": "settings",
+        "Event": "events",
+        "Listener": "events",
+        "Plan": "goals",
+        "Realised": "realisation",
+        "StoreBuilder": "builder",
+        "Substituter": "goals",
+        "make_plan": "goals",
+        "realise": "realisation",
+    },
+)

@@ -10,6 +10,8 @@ What it does not do: it reads no configuration, since settings and the environme
 believed without a signature of a trusted key or an address by content.
 """
 
+from nivalis._lazy import from_modules
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nivalis.cache.keys import PublicKey, SecretKey
@@ -19,19 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheSettings", "CacheSubstituter", "PublicKey", "SecretKey", "push"]
 
-_MODULES = {
-    "CacheSettings": "settings",
-    "CacheSubstituter": "substituter",
-    "PublicKey": "keys",
-    "SecretKey": "keys",
-    "push": "push",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+__getattr__ = from_modules(
+    __name__,
+    {
+        "CacheSettings": "settings",
+        "CacheSubstituter": "substituter",
+        "PublicKey": "keys",
+        "SecretKey": "keys",
+        "push": "push",
+    },
+)

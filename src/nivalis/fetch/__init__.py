@@ -10,6 +10,8 @@ binary caches, not here.
 What it does not do: it asks nobody for a password (a netrc file may have it), and follows no redirection to a file.
 """
 
+from nivalis._lazy import from_modules
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nivalis.fetch.fetcher import StoreFetcher
@@ -18,12 +20,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Download", "Network", "StoreFetcher", "download"]
 
-_MODULES = {"Download": "transport", "Network": "network", "StoreFetcher": "fetcher", "download": "transport"}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = from_modules(__name__, {"Download": "transport", "Network": "network", "StoreFetcher": "fetcher", "download": "transport"})

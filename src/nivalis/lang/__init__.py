@@ -17,6 +17,8 @@ The names here are imported when they are first used, as those of `nivalis.store
 needs from the modules.
 """
 
+from nivalis._lazy import from_modules
+
 TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
     from nivalis.lang.auto_call import AutoArguments, auto_call, find_along_path, parse_attribute_path
@@ -51,36 +53,30 @@ __all__ = [
     "parse_nix_path",
 ]
 
-_MODULES = {
-    "AttrSet": "value",
-    "AutoArguments": "auto_call",
-    "Builder": "host",
-    "EvalSettings": "evaluator",
-    "Evaluator": "evaluator",
-    "FetchError": "host",
-    "Fetcher": "host",
-    "FoundDerivation": "get_derivations",
-    "Function": "value",
-    "Host": "host",
-    "List": "value",
-    "NotBuiltError": "host",
-    "Path": "value",
-    "Scalar": "value",
-    "SearchEntry": "search_path",
-    "String": "value",
-    "Value": "value",
-    "auto_call": "auto_call",
-    "find_along_path": "auto_call",
-    "find_derivations": "get_derivations",
-    "parse_attribute_path": "auto_call",
-    "parse_nix_path": "search_path",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+__getattr__ = from_modules(
+    __name__,
+    {
+        "AttrSet": "value",
+        "AutoArguments": "auto_call",
+        "Builder": "host",
+        "EvalSettings": "evaluator",
+        "Evaluator": "evaluator",
+        "FetchError": "host",
+        "Fetcher": "host",
+        "FoundDerivation": "get_derivations",
+        "Function": "value",
+        "Host": "host",
+        "List": "value",
+        "NotBuiltError": "host",
+        "Path": "value",
+        "Scalar": "value",
+        "SearchEntry": "search_path",
+        "String": "value",
+        "Value": "value",
+        "auto_call": "auto_call",
+        "find_along_path": "auto_call",
+        "find_derivations": "get_derivations",
+        "parse_attribute_path": "auto_call",
+        "parse_nix_path": "search_path",
+    },
+)

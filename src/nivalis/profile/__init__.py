@@ -20,6 +20,8 @@ by the place of its link.  It says nothing to the user, and reads neither the en
 The names here are imported when they are first used.
 """
 
+from nivalis._lazy import from_modules
+
 TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
     from nivalis.profile.default_expression import eval_source
@@ -53,32 +55,26 @@ __all__ = [
     "upgrade",
 ]
 
-_MODULES = {
-    "Available": "packages",
-    "Change": "operations",
-    "Element": "packages",
-    "Generation": "generations",
-    "Profile": "profiles",
-    "Shell": "shell",
-    "ShellRun": "shell",
-    "eval_source": "default_expression",
-    "install": "operations",
-    "make_environment": "environment",
-    "make_shell": "shell",
-    "pick_newest": "selection",
-    "read_manifest": "manifest",
-    "remove": "operations",
-    "select": "selection",
-    "set_flag": "operations",
-    "start": "shell",
-    "upgrade": "operations",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+__getattr__ = from_modules(
+    __name__,
+    {
+        "Available": "packages",
+        "Change": "operations",
+        "Element": "packages",
+        "Generation": "generations",
+        "Profile": "profiles",
+        "Shell": "shell",
+        "ShellRun": "shell",
+        "eval_source": "default_expression",
+        "install": "operations",
+        "make_environment": "environment",
+        "make_shell": "shell",
+        "pick_newest": "selection",
+        "read_manifest": "manifest",
+        "remove": "operations",
+        "select": "selection",
+        "set_flag": "operations",
+        "start": "shell",
+        "upgrade": "operations",
+    },
+)

@@ -8,6 +8,8 @@ What it may import: the errors and the standard library, and little of that, sin
 What it does not do: it knows what an option is and what it is set to; what that means is the business of whoever asks.
 """
 
+from nivalis._lazy import from_modules
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nivalis.settings.errors import ConfigurationError, SettingError
@@ -15,14 +17,5 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfigurationError", "SettingError", "Settings", "read_settings"]
 
-_MODULES = {"ConfigurationError": "errors", "SettingError": "errors", "Settings": "settings", "read_settings": "settings"}
-
-
 # The evaluation cache needs the files alone, and must not load the table.
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+__getattr__ = from_modules(__name__, {"ConfigurationError": "errors", "SettingError": "errors", "Settings": "settings", "read_settings": "settings"})

@@ -12,6 +12,8 @@ The names here are imported when they are first used: whoever needs a single sma
 does) loads neither the others nor the kernel.
 """
 
+from nivalis._lazy import from_modules
+
 TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
     from nivalis.store.database import PathInfo
@@ -21,20 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Derivation", "Output", "PathInfo", "Source", "Store", "StoreLayout"]
 
-_MODULES = {
-    "Derivation": "derivation",
-    "Output": "derivation",
-    "PathInfo": "database",
-    "Source": "store",
-    "Store": "store",
-    "StoreLayout": "layout",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+__getattr__ = from_modules(
+    __name__,
+    {
+        "Derivation": "derivation",
+        "Output": "derivation",
+        "PathInfo": "database",
+        "Source": "store",
+        "Store": "store",
+        "StoreLayout": "layout",
+    },
+)
