@@ -11,7 +11,8 @@ a `hint` (what to do about it).  `str(error)` is all of it, readable without col
     │   ├── StorePathError        invalid-store-path
     │   ├── DerivationError       invalid-derivation
     │   ├── NarError              invalid-nar
-    │   └── NarInfoError          invalid-narinfo
+    │   ├── NarInfoError          invalid-narinfo
+    │   └── ElfError              invalid-elf
     ├── StoreError                the store on disk
     │   ├── InvalidPathError      path-not-valid
     │   ├── StorePlaceError       store-place
@@ -43,6 +44,7 @@ __all__ = [
     "DatabaseError",
     "DatabaseSchemaError",
     "DerivationError",
+    "ElfError",
     "EvalError",
     "FormatError",
     "Frame",
@@ -143,6 +145,10 @@ class NarError(FormatError):
 
 class NarInfoError(FormatError):
     default_code = "invalid-narinfo"
+
+
+class ElfError(FormatError):
+    default_code = "invalid-elf"
 
 
 class StoreError(NivalisError):

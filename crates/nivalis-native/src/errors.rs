@@ -43,6 +43,7 @@ table! {
     derivation::ParseError => "DerivationError",
     derivation::HashError => "DerivationError",
     narinfo::Error => "NarInfoError",
+    elf_edit::Error => "ElfError",
 }
 
 /// Turns a kernel's result into Python's.

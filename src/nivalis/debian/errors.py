@@ -11,6 +11,12 @@ DebianError                   debian
 ├── MirrorError               no-mirror, mirror-failed, mirror-configuration
 ├── PackageGoneError          package-gone: no mirror has the file any more
 ├── UnknownPackageError       unknown-package
+├── DebError                  a .deb that is not unpacked
+│                             invalid-deb: no .deb, damaged, of a kind that is not known
+│                             deb-escapes: a name that leads out of the package, or through what is no folder
+│                             deb-device, deb-too-large, deb-duplicate, deb-reserved
+├── PackageError              invalid-package: what a package is made of is missing, or of another kind
+├── FarmError                 farm-collision: two packages have the same file
 └── SnapshotError             not-a-snapshot, no-snapshot
 """
 
@@ -21,8 +27,11 @@ from nivalis.errors import NivalisError
 __all__ = [
     "ArchiveIndexError",
     "ControlError",
+    "DebError",
     "DebianError",
+    "FarmError",
     "MirrorError",
+    "PackageError",
     "PackageGoneError",
     "ReleaseError",
     "SnapshotError",
@@ -70,6 +79,24 @@ class UnknownPackageError(DebianError):
     """No package of that name in the snapshot."""
 
     default_code = "unknown-package"
+
+
+class DebError(DebianError):
+    """A .deb that cannot be unpacked, or must not."""
+
+    default_code = "invalid-deb"
+
+
+class PackageError(DebianError):
+    """What a package or a farm is to be made of is not there, or is something else."""
+
+    default_code = "invalid-package"
+
+
+class FarmError(DebianError):
+    """Packages that cannot be in one tree."""
+
+    default_code = "farm-collision"
 
 
 class SnapshotError(DebianError):
