@@ -28,7 +28,9 @@ __all__ = ["PREFIX", "command", "configured_variables", "main", "register", "sup
 PREFIX = "builtin:"
 _BUILDERS = {
     "buildenv": "nivalis.build.buildenv:build",
+    "debian-farm": "nivalis.debian.farm:build",
     "debian-fetch": "nivalis.debian.fetch:build",
+    "debian-package": "nivalis.debian.package:build",
     "fetchurl": "nivalis.build.fetchurl:build",
     "unpack-channel": "nivalis.build.unpack_channel:build",
 }
