@@ -218,7 +218,9 @@ class ChannelDesk:
             if int(word) not in [generation.number for generation in Profile(places.profile, self._layout).generations()]:
                 raise UsageError(f"the channels have no generation {word}")
             places = replace(places, profile=places.profile.with_name(f"{places.profile.name}-{word}-link"))
-        found = {name: find_snapshot(store, places, name) for name in sorted(os.listdir(os.path.realpath(places.profile)))}
+        folder = os.path.realpath(places.profile)
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        found = {name: find_snapshot(store, places, name) for name in names}
         return {name: path for name, path in found.items() if path is not None}
 
     def find_installed(self, channel: Channel) -> str | None:

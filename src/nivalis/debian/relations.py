@@ -22,7 +22,7 @@ __all__ = ["Clause", "Relation", "parse_clause", "parse_relations", "selects"]
 _RELATION = re.compile(
     r"""\s*(?P<name>[A-Za-z0-9][A-Za-z0-9+.-]*)
         (?: : (?P<qualifier>[A-Za-z0-9][A-Za-z0-9-]*))?
-        \s*(?: \( \s* (?P<operator><<|<=|>=|>>|=|<|>) \s* (?P<version>[^\s()]+) \s* \) )?
+        \s*(?: \( \s* (?P<operator><<|<=|>=|>>|=|<|>) \s* (?P<version>[A-Za-z0-9.+~:-]+) \s* \) )?
         \s*(?: \[ (?P<architectures>[^\]]*) \] )?
         \s*(?P<profiles>(?: < [^>]* > \s*)*)""",
     re.VERBOSE,

@@ -37,7 +37,8 @@ def version_key(version: str) -> Key:
 def _order(part: str) -> tuple[object, ...]:
     # Every part ends with a pair of nothing and 0, so the end is compared like any other place.
     found: list[object] = []
-    for text, digits in _PIECES.findall(part):
+    # No revision is the revision 0.
+    for text, digits in _PIECES.findall(part or "0"):
         found.append((*map(_weight, text), 0) if text else (0,))
         found.append(int(digits) if digits else 0)
     return tuple(found)
