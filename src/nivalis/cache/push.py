@@ -17,6 +17,7 @@ from nivalis._native import Hash, NarInfo
 from nivalis.cache.compression import SUFFIXES, Compressor, check_compression, make_compressor
 from nivalis.cache.errors import CacheAddressError, CacheInfoError
 from nivalis.cache.keys import SecretKey
+from nivalis.cache.narinfo import make_narinfo
 from nivalis.cache.settings import CacheSettings
 from nivalis.cache.stores import CacheAddress, CacheStore, NewFile, open_store
 from nivalis.errors import StoreContentError
@@ -122,7 +123,15 @@ class _Writer:
             file_hash, file_size = self._write_small(info, place, compressor)
         else:
             file_hash, file_size = self._write_large(info, place, compressor)
-        return self._narinfo(info, file_hash, file_size)
+        return make_narinfo(
+            info,
+            self._store.store_dir,
+            url=self._file_name(file_hash),
+            compression=self._compression,
+            file_hash=file_hash,
+            file_size=file_size,
+            keys=self._keys,
+        )
 
     def write_info(self, narinfo: NarInfo) -> None:
         self.cache.write(f"{hash_part(narinfo.store_path)}.narinfo", narinfo.print().encode())
@@ -151,28 +160,6 @@ class _Writer:
 
     def _file_name(self, file_hash: Hash) -> str:
         return f"nar/{file_hash.format('base32')}.nar{SUFFIXES[self._compression]}"
-
-    def _narinfo(self, info: PathInfo, file_hash: Hash, file_size: int) -> NarInfo:
-        def make(signatures: Collection[str]) -> NarInfo:
-            return NarInfo(
-                store_path=info.path,
-                url=self._file_name(file_hash),
-                compression=self._compression,
-                nar_hash=info.nar_hash,
-                nar_size=info.nar_size,
-                references=sorted(info.references),
-                store_dir=self._store.store_dir,
-                file_hash=file_hash,
-                file_size=file_size,
-                deriver=info.deriver,
-                signatures=sorted(signatures),
-                ca=info.ca,
-            )
-
-        plain = make(info.signatures)
-        if not self._keys:
-            return plain
-        return make({*info.signatures, *(key.sign(plain.fingerprint) for key in self._keys)})
 
 
 class _Pieces:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from nivalis import _native
 from nivalis.cache.keys import SecretKey
-from nivalis.store.database import PathInfo, Registration
+from nivalis.cache.narinfo import make_narinfo
+from nivalis.store.database import Registration
 from nivalis.store.store import Store
 
 __all__ = ["sign_paths"]
@@ -18,23 +18,11 @@ def sign_paths(store: Store, paths: Collection[str], keys: Sequence[SecretKey]) 
     changed = []
     count = 0
     for info in store.database.infos(paths).values():
-        text = _fingerprint(info, store.store_dir)
+        # What is signed is the same whatever file the NAR will be in.
+        text = make_narinfo(info, store.store_dir, url="-", compression="none", file_hash=None, file_size=None).fingerprint
         new = {key.sign(text) for key in keys}.difference(info.signatures)
         if new:
             changed.append(Registration(replace(info, signatures=(*info.signatures, *sorted(new)))))
             count += len(new)
     store.database.register(changed)
     return count
-
-
-def _fingerprint(info: PathInfo, store_dir: str) -> str:
-    # What is signed is the same whatever file the NAR will be in.
-    return _native.NarInfo(
-        store_path=info.path,
-        url="-",
-        compression="none",
-        nar_hash=info.nar_hash,
-        nar_size=info.nar_size,
-        references=sorted(info.references),
-        store_dir=store_dir,
-    ).fingerprint

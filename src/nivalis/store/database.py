@@ -301,6 +301,10 @@ class Database:
         rows = self._select("select path from ValidPaths where path >= ? order by path limit 1", (prefix,))
         return str(rows[0][0]) if rows and str(rows[0][0]).startswith(f"{prefix}-") else None
 
+    def nar_hashes(self, after: int = 0) -> list[tuple[int, str, str]]:
+        """Row, NAR hash (as `str(Hash)`) and path of all that became valid after the row `after`, in order.  No index finds a path by its hash."""
+        return self._select("select id, hash, path from ValidPaths where id > ? order by id", (after,))
+
     # ---- changes ----
 
     def register(self, registrations: Sequence[Registration]) -> None:
