@@ -104,11 +104,11 @@ let
 
       inherit (self.options)
         getFiles getValues isOption literalExample literalExpression literalMD mergeDefaultOption mergeEqualOption mergeOneOption
-        mergeUniqueOption mkEnableOption mkOption mkPackageOption mkSinkUndeclaredOptions optionAttrSetToDocList renderOptionValue
+        mergeUniqueOption mkEnableOption mkOption mkPackageOption mkSinkUndeclaredOptions optionAttrSetToDocList optionAttrSetToDocList' renderOptionValue
         scrubOptionValue showDefs showFiles showOption showOptionWithDefLocs unknownModule;
       inherit (self.modules)
-        defaultOrderPriority defaultOverridePriority dischargeProperties doRename evalModules evalOptionValue filterOverrides fixMergeModules
-        fixupOptionType importApply mergeAttrDefinitionsWithPrio mergeDefinitions mergeModules mergeModules' mergeOptionDecls mkAfter
+        defaultOrderPriority defaultOverridePriority dischargeProperties doRename evalModules evalOptionValue filterOverrides
+        fixupOptionType importApply mergeDefinitions mergeModules mergeModules' mergeOptionDecls mkAfter
         mkAliasAndWrapDefinitions mkAliasAndWrapDefsWithPriority mkAliasDefinitions mkAliasOptionModule mkAliasOptionModuleMD mkAssert
         mkBefore mkChangedOptionModule mkDefault mkDefinition mkDerivedConfig mkFixStrictness mkForce mkIf mkImageMediaOverride mkMerge
         mkMergedOptionModule mkOptionDefault mkOrder mkOverride mkRemovedOptionModule mkRenamedOptionModule mkRenamedOptionModuleWith

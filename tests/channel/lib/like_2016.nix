@@ -128,4 +128,42 @@ in
   minMax = map ({ x, y }: [ (lib.min x y) (lib.max x y) ]) (pairs ints);
   flip = lib.flip (a: b: a - b) 1 2;
   runTests = lib.runTests { testA = { expr = 1; expected = 2; }; testB = { expr = 1; expected = 1; }; other = { expr = 1; expected = 2; }; };
+
+  # modules
+  modules =
+    let
+      inherit (lib) mkOption types;
+      # In 2016 every configuration still held `_module`.
+      plain = config: builtins.removeAttrs config [ "_module" ];
+      config = modules: plain (lib.evalModules { inherit modules; }).config;
+      value = type: defs: (config ([ { options.v = mkOption { inherit type; }; } ] ++ map (v: { inherit v; }) defs)).v;
+      sub = types.submodule ({ name, ... }: { options.n = mkOption { type = types.int; default = 0; }; options.label = mkOption { default = name; }; });
+    in
+    {
+      lists = value (types.listOf types.int) [ [ 1 ] (lib.mkBefore [ 2 ]) (lib.mkAfter [ 3 ]) (lib.mkIf false [ 4 ]) [ 5 ] (lib.mkMerge [ [ 6 ] [ 7 ] ]) ];
+      forced = value (types.listOf types.int) [ [ 1 ] (lib.mkForce [ 2 ]) (lib.mkForce [ 3 ]) (lib.mkDefault [ 4 ]) ];
+      lines = value types.lines [ "a" (lib.mkOrder 1 "b") "c" ];
+      envVar = value types.envVar [ "a" "b" ];
+      attrsOf = value (types.attrsOf types.int) [ { a = 1; b = lib.mkIf false 2; } { c = lib.mkForce 3; } ];
+      submodules = lib.mapAttrs (_: plain) (value (types.attrsOf sub) [ { a.n = 1; } { a.label = "x"; b = { }; } ]);
+      listOfSubmodules = map plain (value (types.listOf sub) [ [ { n = 1; label = "l"; } ] [ { n = 2; label = "m"; } ] ]);
+      nulls = value (types.nullOr types.str) [ null null ];
+      either = value (types.either types.int types.str) [ "x" ];
+      unspecified = map (value types.unspecified) [ [ [ 1 ] [ 2 ] ] [ { a = 1; } { b = 2; } ] [ true false ] [ "x" "y" ] ];
+      imports = config [
+        { options.l = mkOption { type = types.listOf types.int; }; }
+        { l = [ 1 ]; imports = [ { l = [ 2 ]; } { l = [ 3 ]; imports = [ { l = [ 4 ]; } ]; } ]; }
+        { l = [ 5 ]; }
+      ];
+      conditions = config [
+        ({ config, ... }: {
+          options.a = mkOption { type = types.bool; default = false; };
+          options.b.c = mkOption { type = types.listOf types.str; default = [ ]; };
+          config = lib.mkIf config.a (lib.mkMerge [ { b.c = [ "x" ]; } { b = lib.mkIf true { c = [ "y" ]; }; } ]);
+        })
+        { a = true; b.c = [ "z" ]; }
+      ];
+      check = map (x: map (t: t.check x) [ types.int types.bool types.str types.attrs types.lines (types.nullOr types.int) (types.enum [ 1 "a" ]) (types.listOf types.int) ])
+        [ 1 true "a" "/a" { } { type = "derivation"; } null [ ] [ "x" ] ];
+    };
 }
