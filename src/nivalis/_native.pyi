@@ -30,6 +30,7 @@ __all__ = [
     "derivation_outputs",
     "derivation_references",
     "dump_nar",
+    "edit_elf",
     "error_codes",
     "hash_bytes",
     "hash_file",
@@ -46,6 +47,8 @@ __all__ = [
     "parse_content_address",
     "parse_derivation",
     "parse_store_path",
+    "read_elf",
+    "remove_tree",
     "restore_nar",
     "restore_nar_prefix",
     "scan_bytes",
@@ -213,6 +216,9 @@ def write_nar(path: StrPath, file: int | _Writable) -> None:
 def copy_path(path: StrPath, target: StrPath, *, filter: Filter | None = None) -> tuple[Hash, int]:
     """Copy by way of a NAR, with a store's modes and times; the SHA-256 and size of what arrived, as a NAR."""
 
+def remove_tree(path: StrPath) -> int:
+    """Remove whatever is at `path`, read-only folders too; nothing is fine.  The bytes of the files that had at most one other link."""
+
 def scan_path(path: StrPath, candidates: Sequence[str], store_dir: str) -> tuple[list[str], Hash, int]:
     """Which of `candidates` occur in the NAR of `path`; the NAR's SHA-256 and size."""
 
@@ -237,6 +243,20 @@ def derivation_outputs(data: bytes, store_dir: str) -> list[tuple[str, str]]:
 
 def derivation_references(data: bytes, store_dir: str) -> list[str]:
     """The input derivations and sources, sorted."""
+
+# ---- programs and libraries: crate elf-edit ----
+
+def read_elf(path: StrPath) -> tuple[int, str | None, str | None, list[str], str | None] | None:
+    """Machine (62 is x86-64), interpreter, soname, needed, and RUNPATH or else RPATH of a dynamically linked file; None for any other.
+
+    Raises ElfError for one that is damaged, of 32 bits or big-endian.
+    """
+
+def edit_elf(path: StrPath, *, interpreter: str | None = None, runpath: str | None = None) -> bool:
+    """Give a dynamically linked file another interpreter, if it has any, and a RUNPATH in place of its RPATH and RUNPATH; whether it changed.
+
+    An empty `runpath` is none.  Raises ElfError as `read_elf` does, and for files that are laid out too strangely; these stay as they were.
+    """
 
 # ---- the language ----
 

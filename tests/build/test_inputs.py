@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nivalis.build import mounts
+from nivalis.build import mounter
 
 # A text, a folder, a symlink and `count` texts more.
 MANY = """
@@ -21,7 +21,7 @@ in shWith "many" { passAsFile = [ "many" ]; many = texts COUNT; unused = folder;
 
 @pytest.mark.parametrize("count", [3, 200, 5000])
 def test_all_inputs_are_there(count: int, workshop: Any) -> None:
-    assert (count < mounts.WORTHWHILE) == (count == 3)
+    assert (count < mounter.WORTHWHILE) == (count == 3)
     place = Path(workshop.build(MANY.replace("COUNT", str(count))))
     lines = place.read_text().splitlines()
     assert lines == ["in", str(count), str(count + 2), "3", "in", "busy", "not permitted", "end"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nivalis.build import mounts
+from nivalis.build import mounter
 from nivalis.build.errors import CannotBuildError
 from nivalis.build.events import BuildLine
 from nivalis.build.users import can_reach, take_user
@@ -43,7 +43,7 @@ def open_place() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("inputs", [1, 2 * mounts.WORTHWHILE])
+@pytest.mark.parametrize("inputs", [1, 2 * mounter.WORTHWHILE])
 def test_builds_run_as_build_users(inputs: int, open_place: Path, workshop: Any) -> None:
     environment = {**workshop.environment, "TMPDIR": str(open_place)}
     with Store.open(StoreLayout.under(open_place / "root")) as store:

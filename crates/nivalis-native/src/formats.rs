@@ -18,6 +18,7 @@ use nix_formats::nar;
 use nix_formats::narinfo;
 use nix_formats::refscan;
 use nix_formats::store_path::{self, ContentAddress, Method, StorePath};
+use nix_formats::tree;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -34,8 +35,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     functions! {
         base32_decode, base32_encode, check_store_path_name, copy_path, derivation_outputs, derivation_references, dump_nar, hash_bytes, hash_file,
         hash_nar, hash_nar_of_bytes, hash_placeholder, make_content_address, make_fixed_output_path, make_output_path, make_source_path, make_text_path,
-        output_path_name, parse_content_address, parse_derivation, parse_store_path, restore_nar, restore_nar_prefix, scan_bytes, scan_path, split_store_path,
-        unpack_nar, unparse_derivation, write_nar,
+        output_path_name, parse_content_address, parse_derivation, parse_store_path, remove_tree, restore_nar, restore_nar_prefix, scan_bytes, scan_path,
+        split_store_path, unpack_nar, unparse_derivation, write_nar,
     }
     Ok(())
 }
@@ -513,6 +514,15 @@ fn copy_path(py: Python<'_>, path: PathBuf, target: PathBuf, filter: Option<Py<P
         let hasher = nar::copy_path(&path, &target, STORED, sink, &mut asking(filter.as_ref()))?.inner;
         let size = hasher.len();
         Ok((Hash(hasher.finish()), size))
+    })
+}
+
+/// Removes whatever is at `path`, read-only folders too; gives the bytes of the files that had at most one other link.
+#[pyfunction]
+fn remove_tree(py: Python<'_>, path: PathBuf) -> PyResult<u64> {
+    py.detach(|| {
+        let mut watched = Watched::new(());
+        tree::remove(&path, || watched.check()).map_err(|failure| io_error(failure.error, Some(&failure.path)))
     })
 }
 

@@ -6,8 +6,8 @@
 //! Invariants: what is written is what CppNix writes, to the byte; what is read may come from an enemy, so no parser panics,
 //! and none allocates by a size that it has only been told of.
 //!
-//! What it does not do: it knows no store, no database, no network and no Python. Only [`nar`] touches files, and only
-//! below a path that it is handed. The store directory is always a parameter, never an assumption.
+//! What it does not do: it knows no store, no database, no network and no Python. Only [`nar`] and [`tree`]
+//! touch files, and only below a path that they are handed. The store directory is always a parameter, never an assumption.
 
 #![forbid(unsafe_code)]
 
@@ -18,3 +18,4 @@ pub mod nar;
 pub mod narinfo;
 pub mod refscan;
 pub mod store_path;
+pub mod tree;

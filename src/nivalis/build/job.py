@@ -17,12 +17,11 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 from nivalis._native import Hash, hash_nar
-from nivalis.build import builtin_builders, mounts, sandbox
+from nivalis.build import builtin_builders, sandbox
 from nivalis.build.environment import make_environment
 from nivalis.build.errors import (
     BuildError,
@@ -34,12 +33,12 @@ from nivalis.build.errors import (
     SandboxError,
 )
 from nivalis.build.events import BuildFinished, BuildLine, BuildStarted, Listener, Waiting
-from nivalis.build.leftovers import remove_leftovers
 from nivalis.build.locks import hold_locks
 from nivalis.build.log import BuildLog
+from nivalis.build.mounter import WORTHWHILE, Mounter
 from nivalis.build.options import DerivationOptions
 from nivalis.build.outputs import Produced, check_output_conditions, inspect_outputs
-from nivalis.build.process import Ended, run_process
+from nivalis.build.process import Child, Ended, file_of, run_process, with_ends
 from nivalis.build.settings import BuildSettings, Mode
 from nivalis.build.syscalls import make_filter
 from nivalis.build.users import BuildUser, can_reach, take_user
@@ -47,6 +46,7 @@ from nivalis.errors import StoreContentError
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.derivation import Derivation
 from nivalis.store.logs import log_place
+from nivalis.store.metadata import remove_tree
 from nivalis.store.paths import base_name
 from nivalis.store.store import Store
 
@@ -59,6 +59,8 @@ _MOST_ARGUMENTS = 8900
 
 class Job:
     """A build of one derivation.  `is_stopped` says that it is to be given up; `program` is bubblewrap, None without a sandbox.
+
+    `mounter` starts it where there are many inputs.
 
     In mode `check` outputs that are valid are built again and compared, in mode `repair` those that are damaged are replaced.
     """
@@ -73,6 +75,7 @@ class Job:
         listen: Listener,
         is_stopped: Callable[[], bool],
         program: str | None,
+        mounter: Mounter,
         mode: Mode = "normal",
     ) -> None:
         self._store = store
@@ -82,6 +85,7 @@ class Job:
         self._listen = listen
         self._is_stopped = is_stopped
         self._program = program
+        self._mounter = mounter
         self._mode = mode
         self._options = DerivationOptions(derivation)
         self._paths = {name: str(output.path) for name, output in derivation.outputs.items()}
@@ -100,7 +104,7 @@ class Job:
             started = time.monotonic()
             self._listen(BuildStarted(self._drv_path))
             for path in set(self._paths.values()) - valid:
-                remove_leftovers(store.real_path(path))
+                remove_tree(store.real_path(path))
             self._build(valid)
             self._listen(BuildFinished(self._drv_path, tuple(self._paths.values()), time.monotonic() - started))
 
@@ -160,26 +164,26 @@ class Job:
             else:
                 room = stack.enter_context(self._room(user))
                 network = derivation.is_fixed_output
-                sandbox.write_etc(room / "etc", seen_dir, network=network)
                 real_inputs = {path: store.real_path(path) for path in inputs}
                 mounted: dict[str, str] = {}
-                if len(real_inputs) >= mounts.WORTHWHILE:
-                    mounted = {str(room / "store" / base_name(path)): place for path, place in real_inputs.items()}
+                if len(real_inputs) >= WORTHWHILE:
+                    mounted = {f"{room}/store/{base_name(path)}": place for path, place in real_inputs.items()}
+                etc = {name: stack.enter_context(file_of(data)) for name, data in sandbox.make_etc(seen_dir, network=network).items()}
                 view = sandbox.Sandbox(
                     store_dir=store.store_dir,
-                    private_store=str(room / "store"),
+                    private_store=f"{room}/store",
                     inputs={} if mounted else real_inputs,
                     build_dir=build_dir,
                     build_dir_inside=seen_dir,
-                    etc=str(room / "etc"),
-                    tmp=str(room / "tmp"),
+                    etc=etc,
+                    tmp=f"{room}/tmp",
                     extra=[] if is_builtin else sandbox.existing(settings.sandbox_paths),
                     support=support,
                     network=network,
                     kvm="kvm" in settings.system_features and "kvm" in self._options.required_features,
                     environment=variables,
                 )
-                places = {name: str(room / "store" / base_name(path)) for name, path in self._paths.items()}
+                places = {name: f"{room}/store/{base_name(path)}" for name, path in self._paths.items()}
                 ended, log = self._run_inside(view, mounted, command, user)
             self._check_ended(ended, log)
             owner = os.geteuid() if user is None else user.uid
@@ -239,31 +243,31 @@ class Job:
                 _give_back(folder)
                 error.hint = f"the build folder is kept: `{folder}`" if error.hint is None else f"{error.hint}; the build folder is kept: `{folder}`"
             else:
-                remove_leftovers(folder)
+                remove_tree(folder)
             raise
         except BaseException:
-            remove_leftovers(folder)
+            remove_tree(folder)
             raise
         else:
-            remove_leftovers(folder)
+            remove_tree(folder)
 
     @contextmanager
-    def _room(self, user: BuildUser | None) -> Iterator[Path]:
+    def _room(self, user: BuildUser | None) -> Iterator[str]:
         """The folder beside the store's objects in which the build has its view of the store."""
-        room = Path(f"{self._store.real_path(self._drv_path)}.chroot")
-        remove_leftovers(str(room))
-        room.mkdir(0o700)
+        room = f"{self._store.real_path(self._drv_path)}.chroot"
+        remove_tree(room)
+        os.mkdir(room, 0o700)
         try:
-            for name, mode in (("store", 0o755), ("tmp", 0o1777)):
-                (room / name).mkdir()
-                (room / name).chmod(mode)
+            for folder, mode in ((f"{room}/store", 0o755), (f"{room}/tmp", 0o1777)):
+                os.mkdir(folder)
+                os.chmod(folder, mode)
                 if user is not None:
-                    os.chown(room / name, user.uid, user.gid)
+                    os.chown(folder, user.uid, user.gid)
             if user is not None:
                 os.chown(room, user.uid, user.gid)
             yield room
         finally:
-            remove_leftovers(str(room))
+            remove_tree(room)
 
     def _run_inside(
         self, view: sandbox.Sandbox, mounted: Mapping[str, str], command: Sequence[str], user: BuildUser | None
@@ -273,20 +277,20 @@ class Job:
         if len(words) > _MOST_ARGUMENTS:
             raise SandboxError(f"too many variables for the sandbox: {len(view.environment)}", where=self._drv_path)
         with ExitStack() as stack:
-            filter_file = stack.enter_context(_file_of(make_filter()))
+            filter_file = stack.enter_context(file_of(make_filter()))
             info = os.pipe()
             words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), *words]
             # By a file, since no command line is long enough for the variables of a large build.
-            arguments = stack.enter_context(_file_of(_with_ends(words)))
+            arguments = stack.enter_context(file_of(with_ends(words)))
             argv = [self._program, "--args", str(arguments), "--", *command]
             if self._derivation.platform == "i686-linux" and self._settings.system == "x86_64-linux":
                 argv = ["setarch", "i686", "--", *argv]
-            files = [arguments, filter_file]
-            if mounted:
-                pairs = stack.enter_context(_file_of(_with_ends(word for inside, place in sorted(mounted.items()) for word in (place, inside))))
-                argv = [*mounts.command(pairs, None if user is None else (user.uid, user.gid)), *argv]
-                files.append(pairs)
-            return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, changes_user=not mounted)
+
+            def start(terminal: int, descriptors: Sequence[int]) -> Child:
+                return self._mounter.start(argv, mounted, terminal, descriptors, None if user is None else (user.uid, user.gid))
+
+            files = [arguments, filter_file, *view.etc.values()]
+            return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, start if mounted else None)
 
     def _run(
         self,
@@ -296,8 +300,7 @@ class Job:
         user: BuildUser | None,
         pass_fds: Sequence[int] = (),
         info: tuple[int, int] | None = None,
-        *,
-        changes_user: bool = True,
+        start: Callable[[int, Sequence[int]], Child] | None = None,
     ) -> tuple[Ended, tuple[str, ...]]:
         settings = self._settings
         place = log_place(self._store.layout, self._drv_path) if settings.keep_log else None
@@ -316,10 +319,10 @@ class Job:
                     on_output=take,
                     is_stopped=self._is_stopped,
                     user=None if user is None else (user.uid, user.gid),
-                    changes_user=changes_user,
                     kills_user=self._program is None,
                     pass_fds=pass_fds,
                     info=info,
+                    start=start,
                     timeout=settings.timeout,
                     max_silent_time=settings.max_silent_time,
                     max_log_size=settings.max_build_log_size,
@@ -379,7 +382,7 @@ class Job:
         for one in produced:
             place = store.real_path(one.path)
             if one.place != place:
-                remove_leftovers(place)
+                remove_tree(place)
                 _move(one.place, place)
         store.database.register(
             [
@@ -405,7 +408,7 @@ class Job:
 
     def _remove_invalid(self) -> None:
         for path in set(self._paths.values()) - self._store.valid_among(self._paths.values()):
-            remove_leftovers(self._store.real_path(path))
+            remove_tree(self._store.real_path(path))
 
     def _compare(self, produced: Sequence[Produced]) -> None:
         """Compare a second build with what is valid."""
@@ -418,7 +421,7 @@ class Job:
             message = f"derivation `{self._drv_path}` may not be deterministic: output `{one.path}` differs"
             if self._settings.keep_failed:
                 kept = f"{place}.check"
-                remove_leftovers(kept)
+                remove_tree(kept)
                 _move(one.place, kept)
                 message += f" from `{kept}`"
             listed = "".join(f"\n  {line}" for line in differences[:20])
@@ -458,23 +461,6 @@ def _hash_of(place: str) -> Hash | None:
         return hash_nar(place)[0]
     except (OSError, StoreContentError):
         return None
-
-
-def _with_ends(words: Iterable[str]) -> bytes:
-    return b"".join(os.fsencode(word) + b"\0" for word in words)
-
-
-@contextmanager
-def _file_of(data: bytes) -> Iterator[int]:
-    """A file without a name that holds `data`, to be read from its beginning."""
-    descriptor = os.memfd_create("nivalis")
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(data)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def find_differences(one: str, other: str, name: str = ".") -> list[str]:

@@ -1,57 +1,116 @@
 """A view of the store for builds with many inputs, mounted before bubblewrap starts.
 
 Bubblewrap takes at most 9,000 arguments, and reads the whole table of mounts again for each that it makes: a thousand inputs cost it
-seconds, and three thousand are refused.  So above a few dozen, the inputs are mounted into the build's private store folder by a process
+seconds, and three thousand are refused.  So above a few, the inputs are mounted into the build's private store folder by a process
 of its own, which then becomes bubblewrap: that has one folder to show, with all that is mounted in it.
 
-The process is this file, run by a Python that imports nothing of the user's.  It has a mount namespace of its own, which ends with the
-build; an ordinary user gets it by a user namespace in which they stay who they are, so that no capability outlives the `exec`.
+To start Python for each build would cost more than most builds.  So one process, which is this file, run by a Python that imports
+nothing of the user's, waits for orders (`nivalis.build.mounter` gives them), and for each splits off another, which has a mount
+namespace of its own that ends with the build.  That one is a child of whoever gives the orders, who therefore sees how it ends.
+An ordinary user may mount by a user namespace in which they stay who they are, so that no capability outlives the `exec`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
-from collections.abc import Sequence
 
-__all__ = ["WORTHWHILE", "command", "enter_namespace", "libc", "main", "mount"]
+TYPE_CHECKING = False  # this process has to start quickly
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
-# From so many inputs on it is faster than bubblewrap, in spite of starting Python.
-WORTHWHILE = 60
+__all__ = ["enter_namespace", "libc", "main", "mount"]
 
 # linux/mount.h and linux/sched.h
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 5, 1 << 12, 1 << 14, 1 << 19
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
+_CLONE_PARENT = 0x00008000
+# Of all architectures; asm-generic/unistd.h
+_SYS_CLONE3 = 435
+# As many as one message may carry.
+_MOST_DESCRIPTORS = 253
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def command(descriptor: int, user: tuple[int, int] | None) -> list[str]:
-    """The prefix of a command that is to run with mounts: pairs of what and where, each ended by a zero byte, in the file `descriptor`.
+def main() -> None:
+    """The process that waits for orders, on the socket that is its standard input, until there is no one to give them.
 
-    The command itself runs as `user` (user and group), if one is given.
+    An order is a message with descriptors: that of a file with the words of `_obey`, and those that the new process gets.  The answer
+    is its number, or a negative error number.
     """
-    return [sys.executable, "-I", "-S", "-B", __file__, str(descriptor), "-" if user is None else f"{user[0]}:{user[1]}"]
+    import fcntl
+    import socket
+
+    number = 0
+    try:
+        enter_namespace()
+        # What is mounted here must not show outside; what the machine unmounts must not be held here.
+        mount(b"none", b"/", _MS_SLAVE | _MS_REC)
+    except OSError as error:
+        number = error.errno or errno.EIO
+    os.umask(0o022)
+    os.chdir("/")
+    # What it splits off finds nothing to read there.
+    connection = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(connection, 16, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        if not order:
+            return
+        answer = -number if number else _split_off()
+        if answer == 0:
+            _obey(*descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        connection.send(str(answer).encode())
 
 
-def main(arguments: Sequence[str]) -> None:
-    """The process: mounts, changes the user, and becomes the command."""
-    descriptor, user, *argv = arguments
-    with open(int(descriptor), "rb") as file:
-        words = file.read().split(b"\0")[:-1]
-    enter_namespace()
-    # What is mounted here must not show outside; what the machine unmounts must not be held here.
-    mount(b"none", b"/", _MS_SLAVE | _MS_REC)
-    for place, inside in zip(words[::2], words[1::2], strict=True):
-        _show(place, inside)
-    if user != "-":
-        uid, gid = map(int, user.split(":"))
-        os.setgroups([])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-    os.execvp(argv[0], argv)
+def _split_off() -> int:
+    """As `fork`, but for a mount namespace of its own, and that this process's parent is the parent; a negative error number if not."""
+    order = (ctypes.c_uint64 * 8)(_CLONE_PARENT | _CLONE_NEWNS)
+    number = int(libc.syscall(_SYS_CLONE3, order, ctypes.sizeof(order)))
+    return -ctypes.get_errno() if number < 0 else number
+
+
+def _obey(order: int, *descriptors: int) -> NoReturn:
+    """Mount, change the user, and become a program.
+
+    The words in the file `order`, each ended by a zero byte: user and group or `-`; how many descriptors there are, and the number
+    that each has in the program; how many mounts there are, and what is mounted where; the program and its arguments.
+    """
+    try:
+        with open(order, "rb") as file:
+            words = iter(file.read().split(b"\0")[:-1])
+        user = next(words)
+        _place(descriptors, [int(next(words)) for _ in range(int(next(words)))])
+        os.setsid()
+        for _ in range(int(next(words))):
+            _show(next(words), next(words))
+        if user != b"-":
+            uid, gid = map(int, user.split(b":"))
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+        argv = list(words)
+        os.execvp(argv[0], argv)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    os._exit(1)
+
+
+def _place(descriptors: Sequence[int], numbers: Sequence[int]) -> None:
+    import fcntl
+
+    free = max(numbers) + 1
+    # Out of the way first, since one may have another's number.
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, free) for descriptor in descriptors]
+    for descriptor, number in zip(moved, numbers, strict=True):
+        os.dup2(descriptor, number)
 
 
 def enter_namespace() -> None:
@@ -91,4 +150,4 @@ def mount(source: bytes, target: bytes, flags: int, *, kind: bytes | None = None
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

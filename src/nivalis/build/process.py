@@ -14,12 +14,12 @@ import signal
 import subprocess
 import time
 import tty
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-__all__ = ["Ended", "run_process"]
+__all__ = ["Child", "Ended", "Process", "file_of", "run_process", "with_ends"]
 
 # How often a running build looks up to see whether it is to stop, in seconds.
 _TICK = 0.25
@@ -37,6 +37,43 @@ class Ended:
     reason: Reason = "exited"
 
 
+class Process(Protocol):
+    """A child of this process, as `subprocess` has it."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def kill(self) -> None: ...
+
+
+class Child:
+    """A child of this process that `subprocess` has not started."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        return self._wait(os.WNOHANG)
+
+    def wait(self) -> int:
+        status = self._wait(0)
+        assert status is not None
+        return status
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _wait(self, options: int) -> int | None:
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, options)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+
 def run_process(
     argv: Sequence[str],
     *,
@@ -45,19 +82,19 @@ def run_process(
     on_output: Callable[[bytes], int],
     is_stopped: Callable[[], bool],
     user: tuple[int, int] | None = None,
-    changes_user: bool = True,
     kills_user: bool = False,
     pass_fds: Sequence[int] = (),
     info: tuple[int, int] | None = None,
+    start: Callable[[int, Sequence[int]], Process] | None = None,
     timeout: int = 0,
     max_silent_time: int = 0,
     max_log_size: int = 0,
 ) -> Ended:
     """Run a program to its end.  `on_output` takes what it writes, and says how many bytes that makes by now.
 
-    It runs as `user` (user and group); without `changes_user` it sees to that itself.  With `kills_user` all processes of `user` are
-    ended with it, wherever they are.  `info` is a pipe to whose second end bubblewrap writes its `--info-fd`; both ends are closed here.
-    Raises OSError.
+    It runs as `user` (user and group).  With `kills_user` all processes of `user` are ended with it, wherever they are.  `info` is a pipe
+    to whose second end bubblewrap writes its `--info-fd`; both ends are closed here.  `start` starts the program instead, in a session
+    of its own: it is given the terminal and the descriptors to pass on.  Raises OSError.
     """
     with ExitStack() as stack:
         if info is not None:
@@ -68,21 +105,25 @@ def run_process(
             tty.setraw(slave)
             if user is not None:
                 os.fchown(slave, *user)
-            becomes = user if changes_user else None
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=slave,
-                stderr=slave,
-                env=env,
-                cwd=cwd,
-                pass_fds=[*pass_fds, *(() if info is None else info[1:])],
-                start_new_session=True,
-                umask=0o022,
-                user=None if becomes is None else becomes[0],
-                group=None if becomes is None else becomes[1],
-                extra_groups=None if becomes is None else [],
-            )
+            passed = [*pass_fds, *(() if info is None else info[1:])]
+            process: Process
+            if start is not None:
+                process = start(slave, passed)
+            else:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=slave,
+                    stderr=slave,
+                    env=env,
+                    cwd=cwd,
+                    pass_fds=passed,
+                    start_new_session=True,
+                    umask=0o022,
+                    user=None if user is None else user[0],
+                    group=None if user is None else user[1],
+                    extra_groups=None if user is None else [],
+                )
         finally:
             os.close(slave)
             if info is not None:
@@ -116,7 +157,7 @@ def _read(master: int) -> bytes:
 
 
 def _watch(
-    process: subprocess.Popen[bytes],
+    process: Process,
     master: int,
     on_output: Callable[[bytes], int],
     is_stopped: Callable[[], bool],
@@ -155,7 +196,7 @@ def _watch(
         os.close(end)
 
 
-def _kill(process: subprocess.Popen[bytes], first: int | None, user: tuple[int, int] | None, kills_user: bool) -> None:
+def _kill(process: Process, first: int | None, user: tuple[int, int] | None, kills_user: bool) -> None:
     if first is not None:
         # Bubblewrap ends when the builder does, and the namespace a little later, when this process has: then all in it are gone.
         with suppress(OSError):
@@ -185,3 +226,22 @@ def _drain(master: int, on_output: Callable[[bytes], int], patience: float) -> N
         if not data:
             return
         on_output(data)
+
+
+def with_ends(words: Iterable[str]) -> bytes:
+    """The words, each ended by a zero byte."""
+    return os.fsencode("".join([f"{word}\0" for word in words]))
+
+
+@contextmanager
+def file_of(data: bytes) -> Iterator[int]:
+    """A file without a name that holds `data`, to be read from its beginning."""
+    descriptor = os.memfd_create("nivalis")
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nivalis.build.errors import SandboxError
 
-__all__ = ["Sandbox", "check_available", "write_etc"]
+__all__ = ["Sandbox", "check_available", "make_etc"]
 
 UID, GID = 1000, 100
 _PROGRAM = "bwrap"
@@ -34,8 +34,8 @@ class Sandbox:
     """The view of one build.
 
     `inputs` are store paths and where they really are, but for those that are mounted in `private_store`, which becomes the store
-    directory; `etc` and `tmp` are folders for the places of that name; `extra` are (place there, place here); `support` are places of
-    this machine that are seen as they are.
+    directory; `etc` are descriptors of the files in /etc, by their names; `tmp` is a folder for the place of that name; `extra` are (place
+    there, place here); `support` are places of this machine that are seen as they are.
     """
 
     store_dir: str
@@ -43,7 +43,7 @@ class Sandbox:
     inputs: Mapping[str, str]
     build_dir: str
     build_dir_inside: str
-    etc: str
+    etc: Mapping[str, int]
     tmp: str
     extra: Sequence[tuple[str, str]] = ()
     support: Sequence[str] = ()
@@ -64,21 +64,32 @@ class Sandbox:
         for folder in ("/bin", "/etc", os.path.dirname(self.store_dir)):
             if folder not in self.support:
                 words += ["--perms", "0755", "--dir", folder]
-        for name in sorted(os.listdir(self.etc)):
-            words += ["--ro-bind", f"{self.etc}/{name}", f"/etc/{name}"]
-        words += ["--bind", self.private_store, self.store_dir]
-        for path, place in sorted(self.inputs.items()):
-            words += _show(place, path)
+        for name, descriptor in self.etc.items():
+            words += ["--perms", "0644", "--file", str(descriptor), f"/etc/{name}"]
         for place in self.support:
-            words += _show(place, place)
+            if not self._is_in_store(place):
+                words += _show(place, place)
         for inside, outside in self.extra:
-            words += ["--ro-bind", outside, inside]
+            if not self._is_in_store(inside):
+                words += ["--ro-bind", outside, inside]
         words += ["--bind", self.build_dir, self.build_dir_inside, "--chdir", self.build_dir_inside]
         # Never bubblewrap's own environment: there LD_PRELOAD would be obeyed before the sandbox stands.
         words.append("--clearenv")
         for name, text in self.environment.items():
             words += ["--setenv", name, text]
-        return [*words, "--remount-ro", "/"]
+        # The store is last: bubblewrap reads the whole table of mounts for each that it makes.
+        words += ["--perms", "0755", "--dir", self.store_dir, "--remount-ro", "/", "--bind", self.private_store, self.store_dir]
+        for path, place in sorted(self.inputs.items()):
+            words += _show(place, path)
+        for place in filter(self._is_in_store, self.support):
+            words += _show(place, place)
+        for inside, outside in self.extra:
+            if self._is_in_store(inside):
+                words += ["--ro-bind", outside, inside]
+        return words
+
+    def _is_in_store(self, place: str) -> bool:
+        return place.startswith(f"{self.store_dir}/")
 
 
 def _show(place: str, inside: str) -> list[str]:
@@ -86,22 +97,20 @@ def _show(place: str, inside: str) -> list[str]:
     return ["--symlink", os.readlink(place), inside] if os.path.islink(place) else ["--ro-bind", place, inside]
 
 
-def write_etc(folder: Path, build_dir: str, *, network: bool) -> None:
-    """Write what a builder finds in /etc.  With the network come the files by which names are resolved and servers trusted."""
-    folder.mkdir()
+def make_etc(build_dir: str, *, network: bool) -> dict[str, bytes]:
+    """The files that a builder finds in /etc.  With the network come those by which names are resolved and servers trusted."""
     user = f"nixbld:x:{UID}:{GID}:Nix build user:{build_dir}:/noshell\n"
     files = {
-        "passwd": f"root:x:0:0:Nix build user:{build_dir}:/noshell\n{user}nobody:x:65534:65534:Nobody:/:/noshell\n",
-        "group": f"root:x:0:\nnixbld:!:{GID}:\nnogroup:x:65534:\n",
-        "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+        "passwd": f"root:x:0:0:Nix build user:{build_dir}:/noshell\n{user}nobody:x:65534:65534:Nobody:/:/noshell\n".encode(),
+        "group": f"root:x:0:\nnixbld:!:{GID}:\nnogroup:x:65534:\n".encode(),
+        "hosts": b"127.0.0.1 localhost\n::1 localhost\n",
     }
     if network:
-        files["nsswitch.conf"] = "hosts: files dns\nservices: files\n"
+        files["nsswitch.conf"] = b"hosts: files dns\nservices: files\n"
         for place in ("/etc/hosts", "/etc/resolv.conf", "/etc/services"):
             if os.path.isfile(place):
-                files[os.path.basename(place)] = Path(place).read_text("utf-8", "surrogateescape")
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8", "surrogateescape")
+                files[os.path.basename(place)] = Path(place).read_bytes()
+    return files
 
 
 def find_program() -> str:

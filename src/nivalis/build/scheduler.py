@@ -18,6 +18,7 @@ from nivalis.build.errors import BuildError, BuildStoppedError, CannotBuildError
 from nivalis.build.events import BuildFailed, Event, Listener
 from nivalis.build.goals import Goal, Plan, Substituter
 from nivalis.build.job import Job
+from nivalis.build.mounter import Mounter
 from nivalis.build.settings import BuildSettings
 from nivalis.errors import NivalisError
 from nivalis.store.store import Store
@@ -45,6 +46,7 @@ class Scheduler:
         self._hear = listen
         self._done: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self._program: str | None = None
+        self._mounter = Mounter()
 
     def run(self, plan: Plan) -> Outcome:
         """Do all that can be done.  Raises SandboxError if there can be no sandbox, and what is no error of a build."""
@@ -95,6 +97,7 @@ class Scheduler:
             self._stop.set()
             builds.shutdown(cancel_futures=True)
             fetches.shutdown(cancel_futures=True)
+            self._mounter.close()
         return outcome
 
     def _take(self) -> tuple[str, BaseException | None]:
@@ -128,7 +131,8 @@ class Scheduler:
                 listen=self._listen,
                 is_stopped=self._stop.is_set,
                 program=self._program,
-                mode=self._settings.mode if self._is_valid(goal) else "normal",
+                mounter=self._mounter,
+                mode=self._settings.mode if self._settings.mode != "normal" and self._is_valid(goal) else "normal",
             ).run()
         except BuildStoppedError:
             raise

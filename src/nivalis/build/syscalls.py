@@ -10,6 +10,7 @@ eight bytes each), one instruction being `struct sock_filter`.  System calls of 
 from __future__ import annotations
 
 import errno
+import functools
 import struct
 import sys
 
@@ -30,6 +31,7 @@ _CALLS: dict[int, tuple[dict[int, int], tuple[int, ...]]] = {
 }
 
 
+@functools.cache
 def make_filter() -> bytes:
     """The program's bytes."""
     # The half of an argument that holds the mode.

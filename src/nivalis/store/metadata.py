@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from nivalis import _native
 from nivalis.errors import StoreContentError
 
 # One second after the epoch: zero is taken for "unknown" by too many programs.
@@ -36,34 +37,8 @@ def make_canonical(path: str) -> None:
 
 
 def remove_tree(path: str) -> int:
-    """Remove whatever is at `path`, read-only directories too; nothing is fine.  Symlinks are never followed, no depth is too deep.
+    """Remove whatever is at `path`, read-only folders too; nothing is fine.  Symlinks are never followed, no depth is too deep.
 
     Gives the bytes of the files that had no other link, or a single one, which may be the one in the store's `.links`.
     """
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return 0
-    if not stat.S_ISDIR(status.st_mode):
-        os.unlink(path)
-        return status.st_size if status.st_nlink <= 2 else 0
-    size = 0
-    # Folders, and whether they have been emptied.
-    pending = [(path, False)]
-    while pending:
-        folder, is_empty = pending.pop()
-        if is_empty:
-            os.rmdir(folder)
-            continue
-        pending.append((folder, True))
-        os.chmod(folder, stat.S_IRWXU)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, False))
-                    continue
-                found = entry.stat(follow_symlinks=False)
-                if found.st_nlink <= 2:
-                    size += found.st_size
-                os.unlink(entry.path)
-    return size
+    return _native.remove_tree(path)
