@@ -30,7 +30,7 @@ from typing import Any
 from nivalis.debian.errors import UnknownPackageError
 from nivalis.debian.index import Stanza
 from nivalis.debian.relations import Relation, parse_clause, parse_relations, selects
-from nivalis.debian.version import satisfies
+from nivalis.debian.version import OPERATORS, satisfies
 
 __all__ = ["Candidate", "Choice", "Resolution", "Resolver", "Rule", "script_only_rules"]
 
@@ -183,14 +183,15 @@ class Resolver:
     # ---- one clause ----
 
     def _answer(self, text: str) -> _Answer:
+        # Most clauses name one package that is there, at most with a version, and need no list of candidates.
+        name, _, rest = text.partition(" (")
+        stanza = self.packages.get(name)
+        if stanza is not None and name not in self._providers and name not in self.rules:
+            operator, _, version = rest.removesuffix(")").partition(" ")
+            is_plain = operator in OPERATORS and version and " " not in version and ")" not in version
+            if not rest or (is_plain and satisfies(stanza["Version"], operator, version)):
+                return _Answer((name,), ())
         alternatives = parse_clause(text)
-        if len(alternatives) == 1:
-            # Most clauses name one package that is there, and need no list of candidates.
-            only = alternatives[0]
-            stanza = self.packages.get(only.name)
-            is_plain = stanza is not None and only.name not in self._providers and only.name not in self.rules and not only.architectures
-            if is_plain and stanza is not None and not only.profiles and not self._objection(only, stanza, stanza["Version"]):
-                return _Answer((only.name,), ())
         good = tuple(dict.fromkeys(one.package for one in self._candidates(alternatives) if not one.objection))
         named = [*good[:1], *(one.name for one in alternatives)]
         return _Answer(good, tuple(self.rules[name] for name in dict.fromkeys(named) if name in self.rules))

@@ -11,12 +11,13 @@ from functools import lru_cache
 
 from nivalis.debian.errors import ControlError
 
-__all__ = ["Key", "satisfies", "version_key"]
+__all__ = ["OPERATORS", "Key", "satisfies", "version_key"]
 
 Key = tuple[int, tuple[object, ...], tuple[object, ...]]
 
 _PIECES = re.compile(r"([^0-9]*)([0-9]*)")
-_OPERATORS = {"<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,), "<": (-1, 0), ">": (0, 1)}
+# What three-way comparisons an operator allows.
+OPERATORS = {"<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,), "<": (-1, 0), ">": (0, 1)}
 
 
 @lru_cache(maxsize=1 << 18)
@@ -53,6 +54,6 @@ def _weight(letter: str) -> int:
 def satisfies(version: str, operator: str, wanted: str) -> bool:
     """Whether `version` is as a relation wants it (`>=`, `1.2`).  The old `<` and `>` mean `<=` and `>=`.  Raises ControlError."""
     if version == wanted:
-        return 0 in _OPERATORS[operator]
+        return 0 in OPERATORS[operator]
     one, other = version_key(version), version_key(wanted)
-    return ((one > other) - (one < other)) in _OPERATORS[operator]
+    return ((one > other) - (one < other)) in OPERATORS[operator]
