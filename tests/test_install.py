@@ -7,7 +7,6 @@ takes a machine (packages, build users, /nix, logins) is tried by tests/bare_ins
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -89,6 +88,12 @@ def test_a_dotfile_that_is_a_link_stays_one_and_keeps_its_mode(tmp_path: Path) -
     assert link.is_symlink() and "B=2" in real.read_text() and real.stat().st_mode & 0o777 == 0o600
     footprint.remove_all_but(Footprint(), tmp_path)
     assert link.is_symlink() and real.read_text() == "A=1\n"
+
+
+def test_it_runs_without_the_kernel() -> None:
+    # Out of a wheel the kernel cannot be loaded.
+    code = "import sys; sys.modules['nivalis._native'] = None; import nivalis.install.program"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == ""
 
 
 # ---------------------------------------------------------------------------------------------------- the whole
@@ -175,14 +180,16 @@ def test_again_there_is_nothing_to_do(machine: Machine) -> None:
     before = tree(machine.home)
     done = machine.install()
     assert (done.returncode, "up to date already" in done.stderr) == (0, True)
-    assert tree(machine.home) == before
+    after = tree(machine.home)
+    assert {place for place in before.keys() | after.keys() if before.get(place, 0) != after.get(place, 0)} == set()
 
 
 def test_another_store_is_refused(machine: Machine) -> None:
     before = tree(machine.home)
     done = machine.install("--store", str(machine.home / "other"))
     assert done.returncode == 1 and "error[install]: another store is set already" in done.stderr
-    assert tree(machine.home) == before
+    after = tree(machine.home)
+    assert {place for place in before.keys() | after.keys() if before.get(place, 0) != after.get(place, 0)} == set()
 
 
 def test_what_is_not_ours_is_not_overwritten(checkout: Path, wheel: Path, tmp_path: Path) -> None:
@@ -204,13 +211,15 @@ def test_a_first_installation_that_fails_leaves_nothing(checkout: Path, wheel: P
     assert tree(other.home) == before
 
 
-@pytest.mark.parametrize("moment", [1, 2, 3, 8, 20])
+@pytest.mark.parametrize("moment", [1, 2, 3, 9, 16])
 def test_after_a_power_cut_it_is_made_whole_and_can_be_removed(machine: Machine, checkout: Path, wheel: Path, tmp_path: Path, moment: int) -> None:
     other = Machine(checkout, wheel, tmp_path)
     before = tree(other.home)
     words = ["install", "--wheel", str(wheel), "--user"]
-    # What takes long is there already, of the same Python, and refers to the other home, which is there too.
-    shutil.copytree(machine.lib / "versions", other.lib / "versions", symlinks=True)
+    # What takes long is there already, in the other home.
+    version = (machine.lib / "current").resolve()
+    (other.lib / "versions").mkdir(parents=True)
+    (other.lib / "versions" / version.name).symlink_to(version)
     cut = other.run(sys.executable, "-I", "-c", CUT, str(wheel), str(moment), *words)
     assert cut.returncode == 9, cut.stderr
     done = other.install()
@@ -219,7 +228,7 @@ def test_after_a_power_cut_it_is_made_whole_and_can_be_removed(machine: Machine,
     done = other.run("sh", str(checkout / "install.sh"), "--user", "--remove", "--delete-store")
     assert done.returncode == 0, done.stderr
     left = tree(other.home)
-    # The copy made these before the installer could see that they were not there.
+    # These were there before the installer could see that they were not.
     for folder in (other.lib.parent, other.lib.parent.parent):
         left.pop(str(folder), None)
     assert left == before
@@ -235,8 +244,5 @@ def test_removed_it_leaves_nothing(checkout: Path, wheel: Path, machine: Machine
     before = tree(other.home)
     assert other.install().returncode == 0
     other.login("nix-instantiate --eval -E '1 + 1'")
-    other.login("nivalis uninstall --keep-store")
-    assert other.store.is_dir() and not other.lib.exists()
-    assert other.install().returncode == 0
     other.login("nivalis uninstall --delete-store")
     assert tree(other.home) == before

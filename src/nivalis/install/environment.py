@@ -58,7 +58,7 @@ def is_whole(folder: Path) -> bool:
     """Whether the environment was made to its end, and still works."""
     if not (folder / _WHOLE).exists():
         return False
-    done = subprocess.run([folder / "bin/nix-instantiate", "--version"], capture_output=True, check=False)
+    done = subprocess.run([folder / "bin/nix-store", "--version"], capture_output=True, check=False)
     return done.returncode == 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from nivalis.install.errors import InstallError
 
-__all__ = ["Addition", "Footprint", "missing_folders", "replace_symlink", "write_file"]
+__all__ = ["Addition", "Footprint", "missing_folders", "remove_tree", "replace_symlink", "write_file"]
 
 _BEGIN, _END = "# >>> nivalis >>>\n", "# <<< nivalis <<<\n"
 _BLOCK = re.compile(re.escape(_BEGIN) + ".*?" + re.escape(_END), re.DOTALL)
@@ -145,6 +145,29 @@ class Footprint:
 def missing_folders(places: Iterable[str | os.PathLike[str]]) -> list[str]:
     """The folders above `places` that are not there."""
     return list(dict.fromkeys(str(folder) for place in places for folder in Path(place).parents if not os.path.lexists(folder)))
+
+
+def remove_tree(place: str | os.PathLike[str]) -> None:
+    """Remove whatever is there, read-only folders too; nothing is fine.  (The store's own way needs the kernel.)"""
+    if not os.path.isdir(place) or os.path.islink(place):
+        with suppress(FileNotFoundError):
+            os.unlink(place)
+        return
+    # Folders, and whether they have been emptied.
+    pending = [(os.fspath(place), False)]
+    while pending:
+        folder, is_empty = pending.pop()
+        if is_empty:
+            os.rmdir(folder)
+            continue
+        pending.append((folder, True))
+        os.chmod(folder, stat.S_IRWXU)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append((entry.path, False))
+                else:
+                    os.unlink(entry.path)
 
 
 def replace_symlink(place: str | os.PathLike[str], target: str) -> None:

@@ -23,13 +23,12 @@ from typing import NoReturn
 from nivalis.errors import NivalisError
 from nivalis.install.environment import Source, is_whole, make_environment, name_environment
 from nivalis.install.errors import InstallError
-from nivalis.install.footprint import Addition, Footprint, missing_folders, replace_symlink
+from nivalis.install.footprint import Addition, Footprint, missing_folders, remove_tree, replace_symlink
 from nivalis.install.places import COMPLETIONS, Places
 from nivalis.install.profile import profile_text
 from nivalis.install.users import make_users, missing_users, remove_users
 from nivalis.settings.settings import read_settings
 from nivalis.store.layout import StoreLayout
-from nivalis.store.metadata import remove_tree
 
 __all__ = ["find_installation", "install", "main", "remove", "run_remove"]
 
@@ -48,7 +47,7 @@ def install(places: Places, wheel: Path, source: Source, *, store: str | None = 
     wanted.folders += missing_folders([places.lib, places.cache, layout.real_store_dir, layout.state_dir, layout.log_dir])
     places.lib.mkdir(parents=True, exist_ok=True)
     with _locked(places.lib):
-        whole = wanted if known is None else wanted.joined(known)
+        whole = wanted.joined(known or Footprint())
         whole.write(places.manifest)
         version = places.versions / name_environment(wheel)
         before = places.find_current()
@@ -62,7 +61,7 @@ def install(places: Places, wheel: Path, source: Source, *, store: str | None = 
             if known is None:
                 _remove_all(places, whole, deletes_store=whole.makes_store)
             elif is_new:
-                remove_tree(str(version))
+                remove_tree(version)
             raise
         replace_symlink(places.current, f"versions/{version.name}")
         whole.apply()
@@ -71,7 +70,7 @@ def install(places: Places, wheel: Path, source: Source, *, store: str | None = 
         for folder in places.versions.iterdir():
             # What runs now may still load parts of the version before.
             if folder not in (version, before):
-                remove_tree(str(folder))
+                remove_tree(folder)
     return "installed" if known is None else "upgraded" if is_new else "up to date already"
 
 
@@ -130,17 +129,19 @@ def remove(places: Places, footprint: Footprint, *, deletes_store: bool) -> None
 def _remove_all(places: Places, footprint: Footprint, *, deletes_store: bool) -> None:
     footprint.remove_all_but(Footprint(), places.lib)
     if deletes_store:
-        _delete_store(places, StoreLayout.parse(footprint.store))
+        # One that an earlier removal has left is not known to have been made by us.
+        footprint.folders += _delete_store(places, StoreLayout.parse(footprint.store))
     remove_users(footprint.users)
-    remove_tree(str(places.cache))
+    remove_tree(places.cache)
     # The manifest goes last: as long as anything is there it is known what.
     for entry in (places.current, places.versions, places.manifest):
-        remove_tree(str(entry))
+        remove_tree(entry)
     places.lib.rmdir()
     footprint.remove_folders()
 
 
-def _delete_store(places: Places, layout: StoreLayout) -> None:
+def _delete_store(places: Places, layout: StoreLayout) -> list[str]:
+    """Delete the store, and the links to it at home; the folders that have no use then."""
     state = str(layout.state_dir)
     for link in (".nix-profile", ".nix-defexpr/channels", ".nix-defexpr/channels_root"):
         place = places.home / link
@@ -148,14 +149,18 @@ def _delete_store(places: Places, layout: StoreLayout) -> None:
             place.unlink()
     with suppress(OSError):
         (places.home / ".nix-defexpr").rmdir()
-    top = layout.real_store_dir.parent
     for folder in (layout.real_store_dir, layout.log_dir, layout.state_dir):
-        remove_tree(str(folder))
-        for parent in folder.parents:
-            if not parent.is_relative_to(top):
-                break
-            with suppress(OSError):
-                parent.rmdir()
+        remove_tree(folder)
+    return _folders_of_store(places, layout)
+
+
+def _folders_of_store(places: Places, layout: StoreLayout) -> list[str]:
+    """The folders above a store that are there for it; where it is a user's usual one, all below the home."""
+    top = layout.real_store_dir.parent.parent
+    if top == Path(places.default_store) and top.is_relative_to(places.home):
+        top = places.home
+    parents = {parent for folder in (layout.real_store_dir, layout.log_dir, layout.state_dir) for parent in folder.parents}
+    return [str(parent) for parent in parents if parent != top and parent.is_relative_to(top)]
 
 
 @contextmanager
