@@ -29,6 +29,8 @@ let
       generators = file ./generators.nix;
       cli = file ./cli.nix;
       filesystem = file ./filesystem.nix;
+      path = file ./path.nix;
+      fileset = file ./fileset.nix;
       sources = file ./sources.nix;
       meta = file ./meta.nix;
       licenses = file ./licenses.nix;

@@ -443,11 +443,16 @@ rec {
     let
       la = stringLength a;
       lb = stringLength b;
-      prefix = commonPrefixLength a b;
-      restA = substring prefix (-1) a;
-      restB = substring prefix (-1) b;
-      suffix = commonSuffixLength restA restB;
-      middle = text: substring 0 (stringLength text - suffix) text;
+      # Whether `left` changes lead from what follows position i of a to what follows position j of b.  Equal letters are
+      # passed; where they differ, each kind of change is tried.
+      reach = left: i: j:
+        let missing = (la - i) - (lb - j); in
+        missing <= left && -missing <= left && (
+          if i == la || j == lb then true
+          else if substring i 1 a == substring j 1 b then reach left (i + 1) (j + 1)
+          else left > 0 && (
+            reach (left - 1) (i + 1) (j + 1) || reach (left - 1) (i + 1) j || reach (left - 1) i (j + 1)));
     in
-    most >= 0 && (if la > lb then la - lb else lb - la) <= most && (a == b || levenshtein (middle restA) (middle restB) <= most);
+    # Trying grows by three with every change; the table of `levenshtein` does not.
+    if most > 4 then levenshtein a b <= most else most >= 0 && reach most 0 0;
 }

@@ -20,6 +20,7 @@ import pytest
 import oracle
 from nivalis.errors import EvalError
 from nivalis.lang import EvalSettings, Evaluator
+from nivalis.store import Store, StoreLayout
 
 LIBRARY = Path(__file__).resolve().parents[2] / "channel/lib"
 CASES = Path(__file__).resolve().parent / "lib"
@@ -138,6 +139,79 @@ def test_one_name_reads_few_files() -> None:
         assert evaluator.eval(f"(import {LIBRARY}).id 1").to_python() == 1
         read = {Path(name).name for name in re.findall(r"[\w./-]+\.nix", repr(evaluator.recording()))}
     assert read <= {"default.nix", "fixed-points.nix", "trivial.nix"}
+
+
+# ---------------------------------------------------------------------------------------------------- folders
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder as people have them: sources, results, editors' files, a repository whose commit is packed, packages."""
+    files = {
+        "src/main.c": "int main;",
+        "src/main.o": "",
+        "src/deep/notes~": "",
+        "README": "",
+        ".git/HEAD": "ref: refs/heads/main\n",
+        ".git/packed-refs": "# pack-refs with: peeled\n" + "1" * 40 + " refs/heads/other\n" + "2" * 40 + " refs/heads/main\n",
+        "tree/.git": f"gitdir: {tmp_path}/.git/worktrees/tree\n",
+        ".git/worktrees/tree/HEAD": "ref: refs/heads/topic\n",
+        ".git/worktrees/tree/commondir": "../..\n",
+        ".git/refs/heads/topic": "3" * 40 + "\n",
+        "packages/one.nix": "{ base }: { v = base; }",
+        "packages/two/package.nix": "{ base, one ? null }: { v = base + (if one == null then 0 else one.v); }",
+        "packages/set/three.nix": "{ base }: { v = base * 3; }",
+        "packages/notes.txt": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "result").symlink_to("/nowhere")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("cleanSource FOLDER", ["README", "packages", "src", "src/deep", "src/main.c", "tree"]),
+        ('sourceByRegex FOLDER [ "src" "src/main.*" ]', ["src", "src/main.c", "src/main.o"]),
+        ('sourceByRegex (cleanSource FOLDER) [ "src" "src/main.*" ]', ["src", "src/main.c"]),
+        ('sourceFilesBySuffices (FOLDER + "/src") [ ".c" ]', ["deep", "main.c"]),
+        (
+            'fileset.toSource { root = FOLDER; fileset = fileset.union (FOLDER + "/src/main.c") (FOLDER + "/README"); }',
+            ["README", "src", "src/main.c"],
+        ),
+    ],
+)
+def test_sources_hold_what_they_should(text: str, names: list[str], project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    expression = in_library(f'"${{{text.replace("FOLDER", str(project))}}}"')
+    layout = StoreLayout.under(tmp_path_factory.mktemp("store"))
+    with Store.open(layout, build_users_group="") as store, Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
+        path = str(evaluator.eval(expression).to_python())
+        evaluator.flush()
+    here = Path(layout.real_path(path))
+    found = {file.relative_to(here).as_posix() for file in here.rglob("*")}
+    assert {name for name in found if not name.startswith(("packages/", "tree/"))} == set(names)
+    nix, _ = oracle.cppnix28()
+    if nix is not None:
+        assert json.loads(nix.instantiate(["--eval", "--json", "-E", expression]).stdout) == path
+
+
+def test_commits_are_found(project: Path, evaluator: Evaluator) -> None:
+    text = f"map commitIdFromGitRepo [ {project}/.git {project}/tree/.git ] ++ map pathIsGitRepo [ {project}/.git {project}/src ]"
+    assert evaluator.eval(in_library(text)).to_python() == ["2" * 40, "3" * 40, True, False]
+
+
+def test_packages_from_a_folder(project: Path, evaluator: Evaluator) -> None:
+    plain = f"packagesFromDirectoryRecursive {{ callPackage = callPackageWith {{ base = 1; }}; directory = {project}/packages; }}"
+    assert evaluator.eval(in_library(f"let p = {plain}; in [ p.one.v p.two.v p.set.three.v (attrNames p) ]")).to_python() == [
+        1,
+        1,
+        3,
+        ["one", "set", "two"],
+    ]
+    scoped = plain.replace("{ callPackage", "rec { newScope = extra: callPackageWith ({ base = 1; } // extra); callPackage", 1)
+    assert evaluator.eval(in_library(f"let p = {scoped}; in [ p.one.v p.two.v p.set.three.v ]")).to_python() == [1, 2, 3]
 
 
 # ---------------------------------------------------------------------------------------------------- errors

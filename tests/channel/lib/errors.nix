@@ -60,6 +60,20 @@ lib: with lib; [
   # one looks like `x86_64-linux`
   (commitIdFromGitRepo ./.)
   # is no folder of git's
+  (path.append /etc "../x")
+  # lib.path.append: "../x" is no subpath: it holds `..`
+  (path.append "/etc" "x")
+  # the argument is a string, and must be a path
+  (path.removePrefix /etc /usr)
+  # /usr is not below /etc
+  (path.subpath.join [ "/x" ])
+  # it begins with a slash
+  (fileset.toSource { root = ./fixtures; fileset = ./lists.nix; })
+  # lists.nix is in the file set and not below `root`
+  (fileset.union ./no-such-file ./lists.nix)
+  # `maybeMissing` takes what may not be there
+  (fileset.toList (cleanSource ./.))
+  # `lib.fileset.fromSource` makes one of it
   (throwTestFailures { failures = runTests { testAdd = { expr = 1; expected = 2; }; }; })
   # - testAdd
   ((evalModules { modules = [ ./fixtures/web.nix ./fixtures/wrong-type.nix ]; }).config.services.web.port)

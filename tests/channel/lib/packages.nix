@@ -94,4 +94,24 @@ in
   dominating = [ (filesystem.locateDominatingFile "no such file" ./.) null ];
   textClosureOnce = [ (textClosureMap id { a = noDepEntry "A"; b = fullDepEntry "B" [ "a" ]; } [ "b" "a" "b" ]) "A\nB" ];
   tests = [ (runTests { tests = [ "testA" ]; testA = { expr = 1; expected = 2; }; testB = { expr = 1; expected = 2; }; }) [ { name = "testA"; expected = 2; result = 1; } ] ];
+
+  paths = [ (map (p: path.subpath.normalise p) [ "." "./." "a" "./a//b/" "a/./b" ]) [ "./." "./." "./a" "./a/b" "./a/b" ] ];
+  pathsInvalid = [ (map path.subpath.isValid [ "" "/" ".." "a/.." "..a" "a..b" 1 ]) [ false false false false true true false ] ];
+  pathPrefixes = [ (map (p: path.hasPrefix /a/b p) [ /a/b /a/b/c /a /a/bc /. ]) [ true true false false false ] ];
+  pathRoot = [ (path.splitRoot /.).subpath "./." ];
+
+  fileSets = [
+    (map (s: map (p: removePrefix (toString ./. + "/") (toString p)) (fileset.toList s)) [
+      (fileset.unions [ ./fixtures/web.nix ./fixtures/clash.nix ])
+      (fileset.intersection ./fixtures (fileset.fileFilter (f: f.hasExt "nix" && hasPrefix "cycle" f.name) ./.))
+      (fileset.difference ./fixtures/web.nix ./fixtures)
+      (fileset.fromSource (cleanSourceWith { src = ./fixtures; filter = p: _: hasSuffix "/web.nix" p; }))
+    ])
+    [ [ "fixtures/clash.nix" "fixtures/web.nix" ] [ "fixtures/cycle-a.nix" "fixtures/cycle-b.nix" ] [ ] [ "fixtures/web.nix" ] ]
+  ];
+  fileSetSource = [
+    (let s = fileset.toSource { root = ./.; fileset = ./fixtures/web.nix; }; in
+      map (x: s.filter (toString ./. + head x) (last x)) [ [ "/fixtures" "directory" ] [ "/fixtures/web.nix" "regular" ] [ "/fixtures/clash.nix" "regular" ] [ "/other" "directory" ] ])
+    [ true true false false ]
+  ];
 }

@@ -40,10 +40,12 @@ lib: with lib; {
   levenshtein = [ (map (levenshtein "book") [ "book" "back" "" "books" "koob" ]) [ 0 2 4 1 2 ] ];
   levenshteinAtMost = [ (map (n: levenshteinAtMost n "kitten" "sitting") [ (-1) 0 1 2 3 4 ]) [ false false false false true true ] ];
   levenshteinSame = [ (levenshteinAtMost 0 "a" "a") true ];
-  levenshteinAgree = [
-    (concatMap (a: concatMap (b: map (n: levenshteinAtMost n a b) [ 0 1 2 3 ]) [ "ab" "ba" "abc" "" ]) [ "ab" "xaby" "bab" ])
-    (concatMap (a: concatMap (b: map (n: levenshtein a b <= n) [ 0 1 2 3 ]) [ "ab" "ba" "abc" "" ]) [ "ab" "xaby" "bab" ])
-  ];
+  levenshteinAgree =
+    let
+      words = [ "" "a" "ab" "ba" "abc" "bab" "xaby" "kitten" "sitting" "abcabc" "bcabca" "aaaa" "openssl" "opensll" ];
+      each = f: concatMap (a: concatMap (b: map (n: f n a b) (range 0 5)) words) words;
+    in
+    [ (each levenshteinAtMost) (each (n: a: b: levenshtein a b <= n)) ];
   prefixLengths = [ (map (commonPrefixLength "abc") [ "" "abc" "abd" "x" "abcd" ]) [ 0 3 2 0 3 ] ];
   suffixLengths = [ (map (commonSuffixLength "abc") [ "" "abc" "xbc" "x" "dabc" ]) [ 0 3 2 0 3 ] ];
   chars = [ (map charToInt [ "a" "\n" " " "~" "\\" "\"" ]) [ 97 10 32 126 92 34 ] ];
