@@ -44,7 +44,8 @@ rec {
   getAttrFromPath = path: set:
     let found = longestValidPathPrefix path set; in
     if found == path then attrByPath path null set
-    else throw "there is no attribute `${showAttrPath path}`${lib.optionalString (found != [ ]) ": `${showAttrPath found}` has no `${elemAt path (length found)}`"}";
+    else
+      throw "there is no attribute `${showAttrPath path}`${lib.optionalString (found != [ ]) ": `${showAttrPath found}` has no `${elemAt path (length found)}`"}";
 
   /** (name -> value -> set) -> set -> set: the sets of all attributes as one; later names win.
       concatMapAttrs (n: v: { ${n} = v; ${n + v} = v; }) { a = "x"; } => { a = "x"; ax = "x"; } */
@@ -65,7 +66,8 @@ rec {
             if split.wrong == [ ] then (if has then value else throw "lib.updateManyAttrsByPath: there is no attribute `${showAttrPath path}`")
             else if !has then mapAttrs inner byName
             else if isAttrs value then value // mapAttrs inner byName
-            else throw "lib.updateManyAttrsByPath: `${showAttrPath path}` is no set, and `${showAttrPath (path ++ (head split.wrong).rest)}` lies below it";
+            else
+              throw "lib.updateManyAttrsByPath: `${showAttrPath path}` is no set, and `${showAttrPath (path ++ (head split.wrong).rest)}` lies below it";
         in
         foldl' (x: u: u.update x) below split.right;
     in

@@ -54,8 +54,8 @@ let
       inherit (self.trivial)
         and bitAnd bitNot bitOr bitXor boolToString boolToYesNo checkListOfEnum compare concat const copyFunctionArgs defaultTo flip
         fromHexString functionArgs id importJSON importTOML inNixShell inPureEvalMode info isFunction isInOldestRelease mapNullable max mergeAttrs min
-        mirrorFunctionArgs mod nixpkgsVersion oldestSupportedRelease oldestSupportedReleaseIsAtLeast or pipe revisionWithDefault setFunctionArgs showWarnings
-        splitByAndCompare throwIf throwIfNot toBaseDigits toFunction toHexString version versionSuffix warn warnIf warnIfNot xor;
+        mirrorFunctionArgs mod nixpkgsVersion oldestSupportedRelease oldestSupportedReleaseIsAtLeast or pipe revisionWithDefault setFunctionArgs
+        showWarnings splitByAndCompare throwIf throwIfNot toBaseDigits toFunction toHexString version versionSuffix warn warnIf warnIfNot xor;
 
       inherit (fixedPoints)
         composeExtensions composeManyExtensions converge extends fix fix' makeExtensible makeExtensibleWithCustomName toExtension;
@@ -106,8 +106,8 @@ let
 
       inherit (self.options)
         getFiles getValues isOption literalExample literalExpression literalMD mergeDefaultOption mergeEqualOption mergeOneOption
-        mergeUniqueOption mkEnableOption mkOption mkPackageOption mkSinkUndeclaredOptions optionAttrSetToDocList optionAttrSetToDocList' renderOptionValue
-        scrubOptionValue showDefs showFiles showOption showOptionWithDefLocs unknownModule;
+        mergeUniqueOption mkEnableOption mkOption mkPackageOption mkSinkUndeclaredOptions optionAttrSetToDocList optionAttrSetToDocList'
+        renderOptionValue scrubOptionValue showDefs showFiles showOption showOptionWithDefLocs unknownModule;
       inherit (self.modules)
         defaultOrderPriority defaultOverridePriority dischargeProperties doRename evalModules evalOptionValue filterOverrides
         fixupOptionType importApply mergeDefinitions mergeModules mergeModules' mergeOptionDecls mkAfter

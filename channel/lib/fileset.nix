@@ -20,7 +20,8 @@ let
     else if isPath x then
       if pathExists x then make (filesBelow x (lib.filesystem.pathType x))
       else throw "lib.fileset.${name}: there is nothing at ${toString x}; `maybeMissing` takes what may not be there"
-    else if x ? _isLibCleanSourceWith then throw "lib.fileset.${name}: a source was given, and not a file set; `lib.fileset.fromSource` makes one of it"
+    else if x ? _isLibCleanSourceWith then
+      throw "lib.fileset.${name}: a source was given, and not a file set; `lib.fileset.fromSource` makes one of it"
     else throw "lib.fileset.${name}: a ${typeOf x} was given, and not a file set or a path";
 
   filesOf = name: x: (coerce name x).files;
@@ -50,7 +51,8 @@ rec {
         let name = baseNameOf file; in
         pred { inherit name type; hasExt = ext: lib.hasSuffix ".${ext}" name; };
     in
-    if !isPath path then throw "lib.fileset.fileFilter: the second argument is a ${typeOf path}, and must be a path; `intersection` narrows a file set"
+    if !isPath path then
+      throw "lib.fileset.fileFilter: the second argument is a ${typeOf path}, and must be a path; `intersection` narrows a file set"
     else make (lib.filterAttrs fits (filesOf "fileFilter" path));
 
   /** path -> file set: empty where nothing is.
@@ -85,7 +87,8 @@ rec {
     in
     if !isPath root then throw "lib.fileset.toSource: `root` is a ${typeOf root}, and must be a path"
     else if !lib.pathIsDirectory root then throw "lib.fileset.toSource: `root`, ${top}, is no folder"
-    else if outside != [ ] then throw "lib.fileset.toSource: ${builtins.head outside} is in the file set and not below `root`, ${top}; choose a higher root"
+    else if outside != [ ] then
+      throw "lib.fileset.toSource: ${builtins.head outside} is in the file set and not below `root`, ${top}; choose a higher root"
     else lib.cleanSourceWith {
       src = root;
       filter = path: type: if type == "directory" then folders ? ${path} else files ? ${path};

@@ -14,10 +14,10 @@
 let
   inherit (builtins)
     addErrorContext all any attrNames concatLists concatMap concatStringsSep elem filter foldl' genericClosure head isAttrs isBool isList isPath
-    isString length listToAttrs map mapAttrs removeAttrs tail typeOf unsafeGetAttrPos zipAttrsWith;
+    isString length map mapAttrs removeAttrs typeOf unsafeGetAttrPos zipAttrsWith;
   inherit (lib.options) isOption mkOption showDefs showFiles showOption unknownModule;
   inherit (lib.trivial) id isFunction;
-  inherit (lib) optional optionalAttrs optionalString types;
+  inherit (lib) optional optionalAttrs types;
 
   # ---- loading ----
 
@@ -71,7 +71,8 @@ let
     else if isList m then throw "a list was given as a module, in `${toString parentFile}'; write its elements into `imports` themselves"
     else if isPath m || isString m || lib.isStringLike m then
       (let file = toString m; in
-      if isString m && builtins.substring 0 1 m != "/" then throw "the import \"${m}\" in `${toString parentFile}' is no absolute path; write it as a path, without quotes"
+      if isString m && builtins.substring 0 1 m != "/" then
+        throw "the import \"${m}\" in `${toString parentFile}' is no absolute path; write it as a path, without quotes"
       else normalize file file (call file (import m) args))
     else throw "a ${typeOf m} was given as a module, in `${toString parentFile}'";
 
@@ -145,9 +146,12 @@ let
         # More options for an option that is a submodule.
         else if all (decl: decl.options.type.name or null == "submodule") areOptions then
           option (map (decl: if isOption decl.options then decl else decl // {
-            options = mkOption { type = types.submoduleWith { modules = [ { inherit (decl) _file options; } ]; shorthandOnlyDefinesConfig = true; }; };
+            options = mkOption {
+              type = types.submoduleWith { modules = [ { inherit (decl) _file options; } ]; shorthandOnlyDefinesConfig = true; };
+            };
           }) decls)
-        else throw "The option `${showOption loc}' in ${showFiles (map (d: d._file) areOptions)} is a prefix of options in ${showFiles (map (d: d._file) sets)}";
+        else
+          throw "The option `${showOption loc}' in ${showFiles (map (d: d._file) areOptions)} is a prefix of options in ${showFiles (map (d: d._file) sets)}";
 
       results = mapAttrs one declsByName;
       unmatchedByName = mapAttrs (_: r: r.unmatched) results // removeAttrs defsByName (attrNames declsByName);
@@ -175,7 +179,9 @@ let
       suggestions = map (x: "`${showOption (prefix ++ known ++ [ x ])}'") near;
       same = filter (d: d.prefix == def.prefix) unmatched;
       hint =
-        if near != [ ] then "\nDid you mean ${concatStringsSep " or " suggestions}?"
+        if elem def.prefix [ [ "imports" ] [ "options" ] ] then
+          "\n`${head def.prefix}` was found under a condition or a priority: which modules and options there are cannot depend on the configuration."
+        else if near != [ ] then "\nDid you mean ${concatStringsSep " or " suggestions}?"
         else if siblings == [ ] && known == [ ] then "\nNo option at all is declared here. Are `options` and `config` where they belong, and is the module imported?"
         else if known != [ ] && length siblings <= 12 then "\nThere is: ${concatStringsSep ", " (map (x: "`${showOption (prefix ++ known ++ [ x ])}'") siblings)}"
         else "";
@@ -328,11 +334,13 @@ rec {
       } ++ defs;
       result =
         if opt.readOnly or false && length withDefault > 1 && length (concatMap (def: dischargeProperties def.value) withDefault) > 1
-        then throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${showDefs (map (def: def // { value = stripProperties def.value; }) withDefault)}"
+        then
+          throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${showDefs (map (def: def // { value = stripProperties def.value; }) withDefault)}"
         else mergeDefinitions loc opt.type withDefault;
       value = if opt ? apply then opt.apply result.mergedValue else result.mergedValue;
       warned = if opt.type.deprecationMessage or null == null then id
-        else lib.warn "The type `${opt.type.name}' of the option `${showOption loc}' in ${showFiles opt.declarations} is deprecated. ${opt.type.deprecationMessage}";
+        else
+          lib.warn "The type `${opt.type.name}' of the option `${showOption loc}' in ${showFiles opt.declarations} is deprecated. ${opt.type.deprecationMessage}";
     in
     warned (opt // {
       value = addErrorContext "while evaluating the option `${showOption loc}':" value;

@@ -40,7 +40,7 @@ rec {
       isOption (mkOption { }) => true */
   isOption = lib.isType "option";
 
-  /** { default ? …; defaultText ? …; example ? …; description ? …; type ? …; apply ? …; internal ? …; visible ? …; readOnly ? …; relatedPackages ? …; } -> option
+  /** { default, defaultText, example, description, type, apply, internal, visible, readOnly, relatedPackages: each as it is needed } -> option
       (mkOption { default = 1; }).default => 1 */
   mkOption = attrs: { _type = "option"; } // attrs;
 
@@ -130,7 +130,8 @@ rec {
       getFiles [ { file = "x"; value = 1; } ] => [ "x" ] */
   getFiles = map (def: def.file);
 
-  /** options -> [ { name; loc; description; type; … } ]: data for manuals and searches; options within submodules come with `<name>` in place of names.
+  /** options -> [ { name; loc; description; type; … } ]: data for manuals and searches.
+      Options within submodules come with `<name>` in place of names.
       map (o: o.name) (optionAttrSetToDocList (evalModules { modules = [ { options.a.b = mkOption { }; } ]; }).options.a) => [ "a.b" ] */
   optionAttrSetToDocList = optionAttrSetToDocList' [ ];
 
@@ -152,7 +153,9 @@ rec {
             readOnly = opt.readOnly or false;
             type = opt.type.description or "unspecified";
           }
-          // lib.optionalAttrs (opt ? example) { example = builtins.addErrorContext "while showing the example of the option `${name}'" (renderOptionValue opt.example); }
+          // lib.optionalAttrs (opt ? example) {
+            example = builtins.addErrorContext "while showing the example of the option `${name}'" (renderOptionValue opt.example);
+          }
           // lib.optionalAttrs (opt ? defaultText || opt ? default) {
             default = builtins.addErrorContext "while showing the default of the option `${name}'" (renderOptionValue (opt.defaultText or opt.default));
           }
@@ -209,5 +212,6 @@ rec {
 
   /** option -> string: its name, and where it is defined.
       hasInfix "a.nix" (showOptionWithDefLocs { loc = [ "a" ]; files = [ "a.nix" ]; }) => true */
-  showOptionWithDefLocs = opt: "${showOption opt.loc}, with values defined in:\n${concatStringsSep "\n" (map (file: "  - ${toString file}") opt.files)}";
+  showOptionWithDefLocs = opt:
+    "${showOption opt.loc}, with values defined in:\n${concatStringsSep "\n" (map (file: "  - ${toString file}") opt.files)}";
 }

@@ -21,7 +21,8 @@ let
         if pathExists path && lib.filesystem.pathType path == "regular" then
           let link = match "gitdir: (.*)\n?" (readFile path); in
           if link == null then null
-          else let target = lib.removeSuffix "\n" (builtins.head link); in if lib.hasPrefix "/" target then target else toString (dirOf path) + "/${target}"
+          else let target = lib.removeSuffix "\n" (builtins.head link); in
+            if lib.hasPrefix "/" target then target else toString (dirOf path) + "/${target}"
         else toString path;
       common = let file = "${folder}/commondir"; in
         if pathExists file then "${folder}/${lib.fileContents file}" else folder;

@@ -7,7 +7,7 @@
 { lib }:
 let
   inherit (builtins)
-    attrNames concatStringsSep elem elemAt filter foldl' genList head isAttrs isList isPath isString length map match replaceStrings
+    attrNames concatStringsSep elem elemAt filter foldl' genList head isAttrs isList isPath isString map match replaceStrings
     split stringLength substring tail toJSON typeOf;
   inherit (lib.trivial) id max min;
 

@@ -103,7 +103,7 @@ rec {
 
   /** The release whose names and meaning the library follows, with what kind of release it is. */
   version = release + versionSuffix;
-  versionSuffix = "nivalis";
+  versionSuffix = "-nivalis";
   codeName = "Debian";
 
   /** The same as `version`, by its old name. */

@@ -7,7 +7,8 @@
 */
 { lib }:
 let
-  inherit (builtins) all concatStringsSep elem filter foldl' head isAttrs isBool isFloat isInt isList isString length mapAttrs match typeOf zipAttrsWith;
+  inherit (builtins)
+    all concatStringsSep elem filter foldl' head isAttrs isBool isFloat isInt isList isString length mapAttrs match typeOf zipAttrsWith;
   inherit (lib.options) getFiles getValues mergeDefaultOption mergeEqualOption mergeOneOption mergeUniqueOption showDefs showFiles showOption;
   inherit (lib.modules) evalModules evalOptionValue mergeDefinitions setDefaultModuleLocation;
   inherit (lib.trivial) isFunction;
@@ -164,12 +165,15 @@ let
           kinds = lib.unique (map (def: kind def.value) defs);
           merge = {
             set = (types.lazyAttrsOf types.anything).merge;
-            list = if length defs > 1 then throw "The option `${showOption loc}' has several lists, which this type does not join.${showDefs defs}" else (types.listOf types.anything).merge;
+            list =
+              if length defs == 1 then (types.listOf types.anything).merge
+              else throw "The option `${showOption loc}' has several lists, which this type does not join.${showDefs defs}";
             "string-like set" = mergeOneOption;
             lambda = loc: defs: arg: types.anything.merge (loc ++ [ "<function body>" ]) (map (def: def // { value = def.value arg; }) defs);
           }.${head kinds} or mergeEqualOption;
         in
-        if length kinds > 1 then throw "The option `${showOption loc}' has conflicting option types in ${showFiles (getFiles defs)}: ${toString kinds}${showDefs defs}"
+        if length kinds > 1 then
+          throw "The option `${showOption loc}' has conflicting option types in ${showFiles (getFiles defs)}: ${toString kinds}${showDefs defs}"
         else merge loc defs;
     };
 
@@ -265,7 +269,11 @@ let
     };
 
     /** A package that can be a login shell: it has `shellPath`. */
-    shellPackage = types.package // { name = "shellPackage"; description = "package that can be a login shell"; check = x: lib.isDerivation x && x ? shellPath; };
+    shellPackage = types.package // {
+      name = "shellPackage";
+      description = "package that can be a login shell";
+      check = x: lib.isDerivation x && x ? shellPath;
+    };
 
     path = scalar "path" "absolute path" (x: lib.isStringLike x && builtins.substring 0 1 (toString x) == "/");
     pathInStore = scalar "pathInStore" "path in the Nix store" (x: lib.isStringLike x && match "${builtins.storeDir}/[^.].*" (toString x) != null);
@@ -371,7 +379,8 @@ let
       merge = loc: defs:
         let nulls = lib.count (def: def.value == null) defs; in
         if nulls == length defs then null
-        else if nulls > 0 then throw "The option `${showOption loc}' is defined both null and not null.${showDefs defs}\n${lib.options.prioritySuggestion}"
+        else if nulls > 0 then
+          throw "The option `${showOption loc}' is defined both null and not null.${showDefs defs}\n${lib.options.prioritySuggestion}"
         else elemType.merge loc defs;
       emptyValue.value = null;
       inherit (elemType) getSubOptions getSubModules;

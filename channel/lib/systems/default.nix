@@ -213,7 +213,9 @@ rec {
         debianArch = cpu.debian or (throw "lib.systems: Debian has no port for ${parsed.cpu.name}");
         ubootArch = if final.isAarch64 then "arm64" else if final.isx86 then "x86" else final.linuxArch;
         uname = {
-          system = { linux = "Linux"; darwin = "Darwin"; freebsd = "FreeBSD"; netbsd = "NetBSD"; openbsd = "OpenBSD"; windows = "Windows"; }.${parsed.kernel.name} or null;
+          system = {
+            linux = "Linux"; darwin = "Darwin"; freebsd = "FreeBSD"; netbsd = "NetBSD"; openbsd = "OpenBSD"; windows = "Windows";
+          }.${parsed.kernel.name} or null;
           processor =
             if final.isDarwin && final.isAarch64 then "arm64"
             else if final.isPower64 then "ppc64${optionalString final.isLittleEndian "le"}"

@@ -88,6 +88,8 @@ lib: with lib; [
   # Did you mean `services.web.port'?
   ((evalModules { modules = [ ./fixtures/web.nix { service.web.enable = true; } ]; }).config)
   # Did you mean `services'?
+  ((evalModules { modules = [ (mkIf true { imports = [ ]; }) ]; }).config)
+  # `imports` was found under a condition
   ((evalModules { modules = [ ./fixtures/web.nix { services.web.nothingLike = true; } ]; }).config)
   # There is: `services.web.enable', `services.web.names', `services.web.port'
   ((evalModules { modules = [ ./fixtures/web.nix { services.web.enable.yes = true; } ]; }).config.services.web.enable)
