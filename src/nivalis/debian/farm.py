@@ -4,8 +4,8 @@ It is over the closure of some packages.  A folder that only one package has is 
 their text is meant for this tree.  Two packages must not have the same file, unless it is the same in both.
 
 What maintainer scripts would have made and is the same on every machine is made here: the links of alternatives, the bundle of
-certificates, the masters of passwd and group.  A file that had special mode bits is linked from `wrappers`, if that is given: a folder
-where a running system has it with these bits.
+certificates, the masters of passwd and group.  Programs that look for their parts beside where they really are become copies.  A file
+that had special mode bits is linked from `wrappers`, if that is given: a folder where a running system has it with these bits.
 
 At the top are `usr`, `etc`, and links into /usr as Debian has them; in `nix-support/debian/` are `packages`, the closure, and `setuid`: mode,
 owner, group, path and package of each file that had special mode bits.
@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import shutil
 from collections.abc import Iterable, Mapping
 
 from nivalis.debian.alternatives import TABLE, Alternative
@@ -89,10 +90,12 @@ class _Farm:
         self._owners: dict[str, str] = {}
         self._unfolded: set[tuple[str, str]] = set()
         self._setuid: set[tuple[str, str]] = set()
+        self._copied: set[tuple[str, str]] = set()
 
     def add(self, package: str) -> None:
         self._unfolded |= {(package, folder) for (folder,) in read_record(package, "unfolded")}
         self._setuid |= {(package, path) for *_, path in read_record(package, "setuid")}
+        self._copied |= {(package, path) for (path,) in read_record(package, "copied")}
         for name in _TREES:
             if os.path.isdir(f"{package}/{name}"):
                 self._entries.setdefault(name, None)
@@ -136,6 +139,8 @@ class _Farm:
         for path, target in sorted(self._entries.items()):
             if target is None:
                 os.mkdir(f"{out}/{path}")
+            elif (self._owners.get(path, ""), path) in self._copied:
+                shutil.copy(target, f"{out}/{path}")
             else:
                 os.symlink(target, f"{out}/{path}")
 

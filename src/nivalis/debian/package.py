@@ -7,6 +7,7 @@ else is known of it is in `nix-support/debian/`:
 - `control`: the control paragraph; `depends`: the store paths of the packages that it needs, which is also what makes them references
 - `setuid`: the files that had special mode bits: mode, owner, group and path
 - `libraries`: the libraries that others may link to: name and folder
+- `copied`: programs that a farm must have as files of its own, since they look for their parts beside where they really are
 - `unfolded`: folders that a farm must not replace by one link
 - `alternatives.json`: for which names the package stands as an alternative
 
@@ -26,6 +27,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 import sys
 from collections.abc import Iterable, Mapping
 
@@ -45,6 +47,14 @@ _MACHINES = {"x86_64-linux": (62, "x86_64-linux-gnu"), "aarch64-linux": (183, "a
 _TOP_LINKS = ("bin", "sbin", "lib", "share")
 # Libraries that a library opens by their names, and does not work without.
 _OPENED = {"libc.so.6": ("libgcc_s.so.1",)}
+# Programs that find their parts by their own place, after following all links, and whose parts are in several packages: compilers' drivers,
+# Java's tools, emulators.
+_COPIED = re.compile(
+    r"usr/bin/[^/]+-linux-gnu[^/]*-(gcc|g\+\+|cpp|gfortran|gccgo|gdc|gm2|gnat)-\d+"
+    r"|usr/lib/llvm-[^/]+/bin/clang(-\d+)?"
+    r"|usr/lib/jvm/[^/]+/bin/[^/]+"
+    r"|usr/bin/qemu-system-[^/]+"
+)
 _DEEPEST = 100
 _LARGEST_CONTROL = 16 << 20
 
@@ -73,12 +83,14 @@ def build(environment: Mapping[str, str], out: str) -> None:
     for name in _TOP_LINKS:
         if f"usr/{name}" in tree.folders and not os.path.lexists(f"{out}/{name}"):
             os.symlink(f"usr/{name}", f"{out}/{name}")
+    copied = {place for place in tree.files if _COPIED.fullmatch(place)}
     records = {
         "control": b"\n".join(controls),
         "depends": _lines([path] for path in depends),
         "setuid": _lines(tree.setuid),
         "libraries": _lines(libraries),
-        "unfolded": _lines([folder] for folder in _unfolded(tree)),
+        "copied": _lines([place] for place in copied),
+        "unfolded": _lines([folder] for folder in _unfolded(tree, [*copied, *(place for *_, place in tree.setuid)])),
         "alternatives.json": json.dumps(alternatives, indent=1).encode() if alternatives else b"",
     }
     os.makedirs(f"{out}/{SUPPORT}")
@@ -246,8 +258,8 @@ def _resolved(place: str, target: str) -> str:
     return posixpath.normpath(f"/{posixpath.dirname(place)}/{target}" if not target.startswith("/") else f"/{target.lstrip('/')}").lstrip("/")
 
 
-def _unfolded(tree: _Tree) -> set[str]:
-    """The folders that hold a link leading out of them, or a file that is to be elsewhere on a system."""
+def _unfolded(tree: _Tree, special: Iterable[str]) -> set[str]:
+    """The folders that hold a link leading out of them, or one of the files that are `special`."""
     found = set()
     for place, target in tree.links.items():
         if not target.startswith("/"):
@@ -256,7 +268,7 @@ def _unfolded(tree: _Tree) -> set[str]:
             while folder and not goal.startswith(f"{folder}/"):
                 found.add(folder)
                 folder = posixpath.dirname(folder)
-    for *_, place in tree.setuid:
+    for place in special:
         while place := posixpath.dirname(place):
             found.add(place)
     return found
