@@ -17,7 +17,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from nivalis._native import Hash, hash_nar
@@ -131,6 +131,10 @@ class Job:
                 f"this machine lacks the feature `{missing[0]}` that is needed to build it: `{self._drv_path}`",
                 "the setting `system-features` names what this machine has",
             )
+        if self._options.usr_farm is not None and self._program is None:
+            raise SandboxError(
+                f"it is built in a /usr of its own, which only the sandbox has: `{self._drv_path}`", hint="`--option sandbox true` builds in it"
+            )
 
     # ---- the build ----
 
@@ -179,6 +183,7 @@ class Job:
                     tmp=f"{room}/tmp",
                     extra=[] if is_builtin else sandbox.existing(settings.sandbox_paths),
                     support=support,
+                    farm=self._find_farm(inputs),
                     network=network,
                     kvm="kvm" in settings.system_features and "kvm" in self._options.required_features,
                     environment=variables,
@@ -208,6 +213,16 @@ class Job:
             wanted |= {outputs[name] for name in names}
         self._store.protect(wanted)
         return self._store.database.closure(wanted)
+
+    def _find_farm(self, inputs: Collection[str]) -> tuple[str, str] | None:
+        """The tree that is to be /usr, and where it really is."""
+        farm = self._options.usr_farm
+        if farm is None:
+            return None
+        place = self._store.real_path(farm) if farm in inputs else ""
+        if not os.path.isdir(f"{place}/usr"):
+            raise CannotBuildError(f"`usrFarm` names no input that has a folder `usr`: `{farm}`")
+        return farm, place
 
     def _take_user(self, stack: ExitStack, support: Sequence[str]) -> BuildUser | None:
         settings, layout = self._settings, self._store.layout

@@ -64,6 +64,12 @@ class DerivationOptions:
     def allow_substitutes(self) -> bool:
         return self.switch("allowSubstitutes", True)
 
+    @property
+    def usr_farm(self) -> str | None:
+        """`usrFarm`: the store path that has the /usr in which to build."""
+        farm = self._env.get("usrFarm") if self.structured is None else self.structured.get("usrFarm")
+        return farm if isinstance(farm, str) and farm else None
+
     def references_graphs(self) -> dict[str, tuple[str, ...]]:
         """`exportReferencesGraph`: for each file's or attribute's name the paths whose closure it is to hold."""
         if self.structured is not None:

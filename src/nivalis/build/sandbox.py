@@ -3,7 +3,8 @@
 It sees its input closure at the logical store directory, read-only, beside the private folder in which its outputs appear; its build
 folder; a /tmp, /dev and /proc of its own; and what `sandbox-paths` adds.  It is user 1000 of group 100 on a machine named
 `localhost`, alone with its own processes, which all end with the first of them, and, unless its output is fixed by a hash, with no
-network but the loopback.  Where the store really lies does not show: a store under another root is seen at the logical place.
+network but the loopback.  A derivation may bring a tree as /usr (`usrFarm`), for tools that look there.  Where the store really lies
+does not show: a store under another root is seen at the logical place.
 
 Nothing here runs a build; `check_available` tries once whether the machine allows all this.
 """
@@ -14,6 +15,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +37,8 @@ class Sandbox:
 
     `inputs` are store paths and where they really are, but for those that are mounted in `private_store`, which becomes the store
     directory; `etc` are descriptors of the files in /etc, by their names; `tmp` is a folder for the place of that name; `extra` are (place
-    there, place here); `support` are places of this machine that are seen as they are.
+    there, place here); `support` are places of this machine that are seen as they are.  `farm` is the store path of a tree whose folder `usr`
+    is seen as /usr, with the links beside it and what it has in /etc, and where it really is.
     """
 
     store_dir: str
@@ -47,6 +50,7 @@ class Sandbox:
     tmp: str
     extra: Sequence[tuple[str, str]] = ()
     support: Sequence[str] = ()
+    farm: tuple[str, str] | None = None
     network: bool = False
     kvm: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -61,16 +65,21 @@ class Sandbox:
         if self.kvm:
             words += ["--dev-bind-try", "/dev/kvm", "/dev/kvm"]
         words += ["--bind", self.tmp, "/tmp"]
+        links = self._farm_links()
         for folder in ("/bin", "/etc", os.path.dirname(self.store_dir)):
-            if folder not in self.support:
+            if folder not in self.support and folder not in links:
                 words += ["--perms", "0755", "--dir", folder]
         for name, descriptor in self.etc.items():
             words += ["--perms", "0644", "--file", str(descriptor), f"/etc/{name}"]
+        if self.farm is not None:
+            words += ["--ro-bind", f"{self.farm[1]}/usr", "/usr"]
+        for place, target in links.items():
+            words += ["--symlink", target, place]
         for place in self.support:
             if not self._is_in_store(place):
                 words += _show(place, place)
         for inside, outside in self.extra:
-            if not self._is_in_store(inside):
+            if not self._is_in_store(inside) and not self._is_in_farm(inside, links):
                 words += ["--ro-bind", outside, inside]
         words += ["--bind", self.build_dir, self.build_dir_inside, "--chdir", self.build_dir_inside]
         # Never bubblewrap's own environment: there LD_PRELOAD would be obeyed before the sandbox stands.
@@ -87,6 +96,20 @@ class Sandbox:
             if self._is_in_store(inside):
                 words += ["--ro-bind", outside, inside]
         return words
+
+    def _farm_links(self) -> dict[str, str]:
+        """The links beside /usr, and what the farm has in /etc and the sandbox has not itself."""
+        if self.farm is None:
+            return {}
+        path, place = self.farm
+        links = {entry.path.removeprefix(place): os.readlink(entry.path) for entry in os.scandir(place) if entry.is_symlink()}
+        with suppress(FileNotFoundError):
+            links |= {f"/etc/{name}": f"{path}/etc/{name}" for name in os.listdir(f"{place}/etc") if name not in self.etc}
+        return dict(sorted(links.items()))
+
+    def _is_in_farm(self, place: str, links: Mapping[str, str]) -> bool:
+        parents = {"/".join(place.split("/")[: depth + 2]) for depth in range(place.count("/"))}
+        return self.farm is not None and ("/usr" in parents or not parents.isdisjoint(links))
 
     def _is_in_store(self, place: str) -> bool:
         return place.startswith(f"{self.store_dir}/")
