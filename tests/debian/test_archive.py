@@ -17,7 +17,7 @@ from nivalis.debian.archive import SnapshotMaker
 from nivalis.debian.errors import DebianError
 from nivalis.debian.mirror import read_mirrors
 from nivalis.debian.release import Relaxed
-from nivalis.debian.snapshot import Snapshot, compare, shard_of
+from nivalis.debian.snapshot import Snapshot, compare, shard_of, spell
 from nivalis.fetch.network import Network
 from nivalis.store.layout import StoreLayout
 from nivalis.store.store import Store
@@ -81,12 +81,20 @@ def test_the_folder(server: Server, store: Store) -> None:
     path = _maker(store).make(SUITE, [archive.mirror])
     assert path.endswith("-debian-testix-snapshot")
     snapshot = _open(store, path)
-    assert sorted(place.name for place in snapshot.folder.iterdir()) == ["names.json", "packages", "relations.tsv", "snapshot.json", "virtual.json"]
+    assert sorted(place.name for place in snapshot.folder.iterdir()) == [
+        "names.json",
+        "packages",
+        "relations.tsv",
+        "snapshot.json",
+        "spelled.json",
+        "virtual.json",
+    ]
     assert len(list((snapshot.folder / "packages").iterdir())) == 4096
     assert (snapshot.about["system"], snapshot.about["architecture"], snapshot.about["format"]) == ("x86_64-linux", "amd64", 1)
     assert [suite["codename"] for suite in snapshot.about["suites"]] == ["testix", "testix-updates", "testix-security"]
     assert list(snapshot.names) == ["broken", "hello", "libc6", "libgcc-s1", "mawk", "tzdata"]
     assert json.loads((snapshot.folder / "virtual.json").read_bytes()) == {"awk": "mawk"}
+    assert {spell(name) for name in ("libstdc++6", "python3.11", "7zip", "curl")} == {"libstdc__6", "python3_11", "_7zip", "curl"}
     assert shard_of("hello") == hashlib.sha256(b"hello").hexdigest()[:3]
     data = b"the .deb of hello 2.10-3+deb12u1"
     assert snapshot.record("hello") == {

@@ -3,6 +3,7 @@
     snapshot.json            which suites, of when, for which architecture
     names.json               package: version, of all
     virtual.json             virtual name: the package chosen for it
+    spelled.json             identifier: the package, of those whose names are no identifiers of the Nix language
     packages/<xyz>.json      package: record; xyz are the first three hexadecimal digits of the SHA-256 of the package's name, so
                              an evaluation that asks for one package reads a four-thousandth of the whole
     relations.tsv            name, version, priority, Multi-Arch, Provides, Pre-Depends and Depends as the index has them, sorted by name:
@@ -30,11 +31,11 @@ from nivalis.debian.index import Stanza
 from nivalis.debian.release import Release, read_time, show_time
 from nivalis.debian.resolve import Resolution, Resolver
 
-__all__ = ["SYSTEMS", "Difference", "Snapshot", "compare", "rules_hash", "shard_of", "write_snapshot"]
+__all__ = ["SYSTEMS", "Difference", "Snapshot", "compare", "rules_hash", "shard_of", "spell", "write_snapshot"]
 
 FORMAT = 1
-# Counts the rules of `resolve`.
-RULES = 1
+# Counts the rules of `resolve`, and the files.
+RULES = 2
 # Nix's names of systems, for Debian's of architectures.
 SYSTEMS = {
     "amd64": "x86_64-linux",
@@ -53,6 +54,11 @@ _RELATIONS = ("Package", "Version", "Priority", "Multi-Arch", "Provides", "Pre-D
 def shard_of(package: str) -> str:
     """Which file has a package's record."""
     return hashlib.sha256(package.encode()).hexdigest()[:3]
+
+
+def spell(package: str) -> str:
+    """A package's name as an identifier: `libstdc__6`, `_7zip`.  No package's name has a `_` of its own."""
+    return ("_" if package[0].isdigit() else "") + package.replace("+", "_").replace(".", "_")
 
 
 # ---------------------------------------------------------------------------------------------------- writing
@@ -80,6 +86,7 @@ def write_snapshot(
     _write(f"{folder}/snapshot.json", json.dumps(about, indent=2, sort_keys=True) + "\n")
     _write(f"{folder}/names.json", _encode({name: stanza["Version"] for name, stanza in packages.items()}))
     _write(f"{folder}/virtual.json", _encode(resolution.virtual))
+    _write(f"{folder}/spelled.json", _encode({word: name for name in packages if (word := spell(name)) != name}))
     _write(f"{folder}/relations.tsv", "".join(map(_relations_line, packages.values())))
     shards: dict[str, dict[str, dict[str, object]]] = {name: {} for name in _SHARDS}
     for name, stanza in packages.items():
