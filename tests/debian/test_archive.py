@@ -20,7 +20,7 @@ from nivalis.debian.release import Relaxed
 from nivalis.debian.snapshot import Snapshot, compare, shard_of, spell
 from nivalis.fetch.network import Network
 from nivalis.store.layout import StoreLayout
-from nivalis.store.store import Store
+from nivalis.store.store import Source, Store
 
 SUITE = DebianAddress.parse("debian:testix")
 
@@ -80,6 +80,7 @@ def test_the_folder(server: Server, store: Store) -> None:
     archive.publish()
     path = _maker(store).make(SUITE, [archive.mirror])
     assert path.endswith("-debian-testix-snapshot")
+    assert store.path_of(Source(store.real_path(path), path[-len("debian-testix-snapshot") :])) == path
     snapshot = _open(store, path)
     assert sorted(place.name for place in snapshot.folder.iterdir()) == [
         "names.json",

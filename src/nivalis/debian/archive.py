@@ -89,8 +89,10 @@ class SnapshotMaker:
                 read = [self._fetch_packages(pocket, component, architecture, folder) for pocket in pockets for component in address.components]
                 packages = join_pockets(read, architecture)
                 resolution = Resolver(packages, architecture).resolve()
-                write_snapshot(f"{folder}/snapshot", releases, packages, resolution, architecture)
-            return self.store.add_path(f"{folder}/snapshot", f"debian-{pockets[0].release.codename or address.suite}-snapshot")
+                return self.store.add_made(
+                    f"debian-{pockets[0].release.codename or address.suite}-snapshot",
+                    lambda place: write_snapshot(place, releases, packages, resolution, architecture),
+                )
 
     def _fetch_release(self, name: str, mirrors: Sequence[str], before: Snapshot | None, folder: str) -> _Pocket:
         file = Path(folder, "InRelease")

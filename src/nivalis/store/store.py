@@ -8,7 +8,7 @@ only given its path.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from nivalis.store.content import Blob, Staged, Text, hash_source, read_small, s
 from nivalis.store.database import Database, PathInfo
 from nivalis.store.derivation import Derivation
 from nivalis.store.layout import StoreLayout
-from nivalis.store.metadata import remove_tree
+from nivalis.store.metadata import make_canonical, remove_tree
 from nivalis.store.paths import is_derivation
 from nivalis.store.roots import make_root
 from nivalis.store.temproots import TempRoots
@@ -166,6 +166,20 @@ class Store:
                 additions.append(Addition(path, content, frozenset(source.references)))
             self._add(additions)
         return paths
+
+    def add_made(self, name: str, make: Callable[[str], object]) -> str:
+        """Add the tree that `make` writes at the place it is called with; its store path.
+
+        The place is in the store directory, so nothing is copied: for trees of thousands of files.
+        """
+        self._check_writable()
+        with self.waiting_place() as part:
+            make(part)
+            make_canonical(part)
+            nar_hash, nar_size = _native.hash_nar(part)
+            path = _native.make_fixed_output_path(name, "nar", nar_hash, [], self.store_dir)
+            self._add([Addition(path, Staged(part, "nar", nar_hash, nar_hash, nar_size))])
+        return path
 
     @contextmanager
     def waiting_place(self) -> Iterator[str]:
