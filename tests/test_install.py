@@ -34,10 +34,12 @@ main(sys.argv[3:])
 
 
 def tree(folder: Path) -> dict[str, str | bytes | None]:
-    """Every place below a folder, and what is there."""
+    """Every place below a folder, and what is there; not what is in environments, which are many files that come and go as one."""
     found: dict[str, str | bytes | None] = {}
-    for place in sorted(folder.rglob("*")):
-        found[str(place)] = os.readlink(place) if place.is_symlink() else place.read_bytes() if place.is_file() else None
+    for parent, folders, files in os.walk(folder):
+        for place in (Path(parent, name) for name in [*folders, *files]):
+            found[str(place)] = os.readlink(place) if place.is_symlink() else place.read_bytes() if place.is_file() else None
+        folders[:] = [name for name in folders if name != "versions"]
     return found
 
 
@@ -164,9 +166,9 @@ def test_a_login_finds_the_commands_and_all_work_on_the_store_at_home(machine: M
     assert machine.login("nix-store --gc") != ""
 
 
-def test_the_wheel_has_the_channel_and_the_licence(machine: Machine, checkout: Path) -> None:
+def test_the_wheel_has_the_channel_and_the_licence(machine: Machine) -> None:
     found = machine.run(str(machine.lib / "current/bin/python"), "-c", "import nivalis; print(nivalis.channel_place())").stdout.strip()
-    assert {file.name for file in (Path(found) / "lib").iterdir()} == {file.name for file in (checkout / "channel/lib").iterdir()}
+    assert (Path(found) / "lib/default.nix").is_file()
     with zipfile.ZipFile(machine.wheel) as archive:
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
 

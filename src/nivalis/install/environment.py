@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from nivalis.install.errors import InstallError
+from nivalis.install.footprint import write_file
 from nivalis.install.places import COMPLETIONS
 
 __all__ = ["Source", "is_whole", "make_environment", "name_environment"]
@@ -83,8 +84,7 @@ def make_environment(folder: Path, wheel: Path, source: Source, profile: str) ->
     for shell in COMPLETIONS:
         (folder / "completions" / shell).write_text(_run([python, "-I", "-c", _COMPLETION, shell]))
     os.sync()
-    (folder / _WHOLE).touch()
-    os.sync()
+    write_file(folder / _WHOLE, "")
 
 
 def _pip_of(source: Source) -> list[str] | None:

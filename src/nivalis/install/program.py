@@ -168,10 +168,11 @@ def _locked(folder: Path) -> Iterator[None]:
     """Two installers at once would remove each other's work.  Raises InstallError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InstallError(f"another installer is at work in `{folder}`", hint="wait for it to end") from error
         yield
-    except BlockingIOError as error:
-        raise InstallError(f"another installer is at work in `{folder}`", hint="wait for it to end") from error
     finally:
         os.close(descriptor)
 
