@@ -10,7 +10,8 @@ CacheError                    cache-error
 │                             cache-wrong-path, cache-file-hash, cache-file-size, cache-nar, cache-compression, cache-slow
 ├── SignatureError            untrusted: no signature that could be believed
 │                             not-signed, unknown-key, wrong-signature
-└── KeyFormatError              invalid-key: not a key for signing or checking
+├── KeyFormatError            invalid-key: not a key for signing or checking
+└── ListenError               cache-listen: no connections can be taken at an address, or it is none
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "CacheInfoError",
     "CacheUnreachableError",
     "KeyFormatError",
+    "ListenError",
     "NotInCacheError",
     "SignatureError",
 ]
@@ -75,3 +77,9 @@ class KeyFormatError(CacheError):
     """Not a key."""
 
     default_code = "invalid-key"
+
+
+class ListenError(CacheError):
+    """A server cannot have its address."""
+
+    default_code = "cache-listen"

@@ -1,4 +1,4 @@
-"""`nivalis cache`: copy store paths into a binary cache, and make and use the keys that sign them."""
+"""`nivalis cache`: copy store paths into a binary cache, serve one, and make and use the keys that sign them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _STORE = click.option("--store", "place", metavar="PLACE", help="Use the store there.")
-_KEYS = click.option("-k", "--key-file", "key_files", multiple=True, metavar="FILE", help="Sign with the secret key in FILE.")
+_KEYS = click.option("-k", "--key-file", "--key", "key_files", multiple=True, metavar="FILE", help="Sign with the secret key in FILE.")
 
 
 @click.group("cache", short_help="Copy store paths into a binary cache; keys and signatures.")
@@ -54,6 +55,60 @@ def push_command(destination: str, paths: Sequence[str], key_files: Sequence[str
         else:
             for path in pushed.written:
                 print(path)
+        return 0
+
+    raise SystemExit(run(work))
+
+
+@command.command("serve")
+@click.argument("folder", required=False)
+@click.option("--listen", "address", default="127.0.0.1:5000", show_default=True, metavar="ADDRESS:PORT", help="Where; port 0 is any free one.")
+@_KEYS
+@_STORE
+@click.option("--priority", type=click.IntRange(0, 999_999_999), metavar="N", help="Of several caches, the lowest is asked first; 30 if not said.")
+@click.option("--compression", type=click.Choice(["none", "zstd", "xz"]), help="How NARs are sent; none if not said.")
+@click.option("--want-mass-query", is_flag=True, help="Invite questions about many paths at once.")
+@click.option("--json", "as_json", is_flag=True, help="Say where it listens as one line of JSON, on standard output.")
+def serve_command(
+    folder: str | None,
+    address: str,
+    key_files: Sequence[str],
+    place: str | None,
+    priority: int | None,
+    compression: str | None,
+    want_mass_query: bool,
+    as_json: bool,
+) -> None:
+    """Serve the store as a binary cache over HTTP, or the cache in FOLDER, until SIGTERM or Ctrl-C.
+
+    Of the store every valid path is served, signed by --key-file and with the signatures that it has. Uncompressed NARs can be resumed.
+    """
+
+    def work() -> int:
+        from nivalis.cache import server
+        from nivalis.cli.failures import report
+
+        keys = _read_keys(key_files)
+        with ExitStack() as opened:
+            listener = opened.enter_context(server.listen(address))
+            if folder is None:
+                store = opened.enter_context(_open(place))
+                app = server.make_store_app(
+                    store,
+                    report,
+                    keys=keys,
+                    compression=compression or "none",
+                    priority=server.PRIORITY if priority is None else priority,
+                    wants_mass_query=want_mass_query,
+                )
+                what = f"the store {store.layout.real_store_dir}"
+            else:
+                if place is not None or keys or priority is not None or compression is not None or want_mass_query:
+                    raise click.UsageError("a folder is served as it is: it takes no options of a store")
+                app = server.make_folder_app(os.path.abspath(folder), report)
+                what = f"the cache {os.path.abspath(folder)}"
+            _announce(server.address_of(listener), what, [str(key.public) for key in keys], as_json=as_json)
+            server.serve(app, listener)
         return 0
 
     raise SystemExit(run(work))
@@ -117,6 +172,23 @@ def public_command(file: str | None) -> None:
         return 0
 
     raise SystemExit(run(work))
+
+
+def _announce(address: tuple[str, int], what: str, keys: Sequence[str], *, as_json: bool) -> None:
+    """Say what is served, and how it is used."""
+    host, port = address
+    if host in ("0.0.0.0", "::"):
+        import socket
+
+        host = socket.gethostname()
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if as_json:
+        print(json.dumps({"url": url, "address": address[0], "port": port, "publicKeys": keys}), flush=True)
+        return
+    _say(f"serving {what} at {url}; in nix.conf, or as flags, of who is to use it:")
+    _say(f"  extra-substituters = {url}")
+    if keys:
+        _say(f"  extra-trusted-public-keys = {' '.join(keys)}")
 
 
 def _open(place: str | None) -> Store:
