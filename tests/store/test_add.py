@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import signal
@@ -32,7 +31,7 @@ in derivation { name = "top"; system = "x"; builder = "${dep.dev}/sh"; args = [ 
 
 
 def without_time(info: PathInfo) -> PathInfo:
-    return dataclasses.replace(info, registration_time=0)
+    return info._replace(registration_time=0)
 
 
 def verify(nix) -> None:
@@ -141,7 +140,7 @@ def test_expected_path(store: Store, tree: Path) -> None:
     source = Source(str(tree / "file"), "file")
     path = store.path_of(source)
     assert not store.is_valid(path)
-    assert store.add_sources([dataclasses.replace(source, expected=path)]) == [path]
+    assert store.add_sources([source._replace(expected=path)]) == [path]
     # Now that it is valid, the file need not exist.
     assert store.add_sources([Source("/nowhere", "file", expected=path)]) == [path]
     (tree / "file").write_text("changed\n")

@@ -8,7 +8,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_add_nar(store: Store, elsewhere: tuple[PathInfo, bytes], oracle: Oracle
     info, nar = elsewhere
     assert add_nar(store, info, io.BytesIO(nar))
     assert not add_nar(store, info, io.BytesIO(b"is not even read"))
-    assert replace(store.path_info(info.path), registration_time=0) == replace(info, registration_time=0)
+    assert store.path_info(info.path)._replace(registration_time=0) == info._replace(registration_time=0)
     assert _findings(store) == []
     store.close()
     done = oracle.run("nix-store", ["--verify", "--check-contents"], store=root)
@@ -66,9 +65,9 @@ def test_add_nar(store: Store, elsewhere: tuple[PathInfo, bytes], oracle: Oracle
 def test_add_nar_refuses(store: Store, elsewhere: tuple[PathInfo, bytes]) -> None:
     info, nar = elsewhere
     for bad, other in (
-        (replace(info, nar_hash=_native.hash_bytes("sha256", b"")), nar),
-        (replace(info, nar_size=info.nar_size + 8), nar),
-        (replace(info, ca=f"fixed:r:sha256:{'0' * 52}"), nar),
+        (info._replace(nar_hash=_native.hash_bytes("sha256", b"")), nar),
+        (info._replace(nar_size=info.nar_size + 8), nar),
+        (info._replace(ca=f"fixed:r:sha256:{'0' * 52}"), nar),
     ):
         with pytest.raises(StoreContentError):
             add_nar(store, bad, io.BytesIO(other))
@@ -78,7 +77,7 @@ def test_add_nar_refuses(store: Store, elsewhere: tuple[PathInfo, bytes]) -> Non
     with pytest.raises(NarError):
         add_nar(store, info, io.BytesIO(nar + b"more"))
     with pytest.raises(InvalidPathError):
-        add_nar(store, replace(info, references=frozenset({info.path.replace("-tree", "-other")})), io.BytesIO(nar))
+        add_nar(store, info._replace(references=frozenset({info.path.replace("-tree", "-other")})), io.BytesIO(nar))
     assert not store.is_valid(info.path)
     assert os.listdir(store.layout.real_store_dir) == [".links"]
 
@@ -223,7 +222,7 @@ def test_full_disk(small_disk: Path, tmp_path: Path, oracle: Oracle) -> None:
                 pass
         with pytest.raises((NivalisError, OSError)):
             store.add_bytes("small", b"x" * 100_000)
-        info = replace(store.path_info(first), path=first.replace("-first", "-again"), ca=None)
+        info = store.path_info(first)._replace(path=first.replace("-first", "-again"), ca=None)
         with pytest.raises((NivalisError, OSError)):
             add_nar(store, info, io.BytesIO(_nar(big)))
         assert _findings(store) == []

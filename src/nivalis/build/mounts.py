@@ -59,9 +59,12 @@ def main() -> None:
     connection = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     while True:
-        order, descriptors, _, _ = socket.recv_fds(connection, 16, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        order, descriptors, _, _ = socket.recv_fds(connection, 16, _MOST_DESCRIPTORS)
         if not order:
             return
+        # What is still open at the `exec` would be the builder's too, and `recv_fds` itself does nothing with flags.
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         answer = -number if number else _split_off()
         if answer == 0:
             _obey(*descriptors)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nivalis import _native
 from nivalis._types import HashAlgo
+from nivalis.cli import nix_store_files
 from nivalis.cli.arguments import Flags, UsageError, read_arguments
 from nivalis.cli.failures import run
 from nivalis.cli.nix_store_query import FLAGS as QUERY_FLAGS
@@ -112,17 +112,17 @@ _FLAGS = (
 )
 
 
-@dataclass(slots=True)
 class Request:
     """What one command line asks for, beside the operation."""
 
-    options: StoreOptions
-    flags: list[str]
-    words: list[str]
-    max_freed: int | None = None
-    root: str | None = None
-    prints_paths: bool = True
-    reads_stdin: bool = False
+    def __init__(self) -> None:
+        self.options = StoreOptions()
+        self.flags: list[str] = []
+        self.words: list[str] = []
+        self.max_freed: int | None = None
+        self.root: str | None = None
+        self.prints_paths = True
+        self.reads_stdin = False
 
     def allow(self, *flags: str) -> set[str]:
         """The flags of the operation.  Raises UsageError for one that it does not have."""
@@ -153,7 +153,7 @@ def main() -> None:
 
 def nix_store(words: Sequence[str]) -> int:
     """Do what the arguments say; the exit status.  Raises NivalisError, OSError."""
-    request = Request(StoreOptions(), [], [])
+    request = Request()
     operations: list[str] = []
     try:
         read_arguments(words, _table(request, operations), request.words.append)
@@ -166,8 +166,7 @@ def nix_store(words: Sequence[str]) -> int:
             print(_HELP, end="")
             return 0
         if operation == "version":
-            print(f"nix-store (nivalis {_native.__version__}) {_native.NIX_VERSION}")
-            return 0
+            return nix_store_files.show_version()
         if request.reads_stdin and operation not in ("import", "restore"):
             request.words += map(os.fsdecode, sys.stdin.buffer.read().split())
         return _run(operation, request)
@@ -302,19 +301,13 @@ def _algorithm(name: str) -> HashAlgo:
 
 
 def _dump(request: Request) -> int:
-    from nivalis.store.dump import dump_path
-
     request.allow()
-    dump_path(request.one_word(), sys.stdout.fileno())
-    return 0
+    return nix_store_files.dump(request.one_word())
 
 
 def _restore(request: Request) -> int:
-    from nivalis.store.dump import restore_path
-
     request.allow()
-    restore_path(request.one_word(), sys.stdin.fileno())
-    return 0
+    return nix_store_files.restore(request.one_word())
 
 
 def _export(store: Store, request: Request) -> int:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # `typing` itself is not for free
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["leave", "nix_build", "nix_env", "nix_instantiate", "nix_shell"]
+__all__ = ["leave", "nix_build", "nix_env", "nix_instantiate", "nix_shell", "nix_store"]
 
 
 def nix_instantiate() -> None:
@@ -61,6 +61,25 @@ def nix_shell() -> None:
 
         status = run_program()
     raise SystemExit(status)
+
+
+def nix_store() -> None:
+    """The program `nix-store`."""
+    # What is loaded stays.
+    gc.disable()
+    from nivalis.cli.nix_store_files import find_work
+
+    work = find_work(sys.argv[1:])
+    if work is not None:
+        from nivalis.cli.failures import run
+
+        leave(run(work))
+    from nivalis.cli.nix_store import main
+
+    gc.freeze()
+    # A build may take hours.
+    gc.enable()
+    main()
 
 
 def leave(status: int) -> NoReturn:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from nivalis import _native
 from nivalis.profile.manifest import ManifestError, coerce_to_word, print_manifest
@@ -57,7 +56,7 @@ def _write_derivation(store: Store, elements: Iterable[Element], manifest: str) 
     # There is no input derivation, so its hash is that of its text without the output path.
     digest = hashlib.sha256(blank.unparse(store.store_dir)).digest()
     out_path = _native.make_output_path("out", _native.Hash("sha256", digest), ENVIRONMENT_NAME, store.store_dir)
-    derivation = replace(blank, outputs={"out": Output(out_path)}, env={**variables, "out": out_path})
+    derivation = blank._replace(outputs={"out": Output(out_path)}, env={**variables, "out": out_path})
     store.protect([out_path])
     return store.add_text(f"{ENVIRONMENT_NAME}.drv", derivation.unparse(store.store_dir), derivation.references), out_path
 

@@ -24,7 +24,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nivalis import _native
 from nivalis.errors import InvalidPathError
@@ -45,8 +45,7 @@ _process = os.urandom(4).hex()
 _counter = itertools.count()
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(NamedTuple):
     """An object to be added: its store path, its content, and what it refers to."""
 
     path: str

@@ -12,8 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nivalis import _native
 from nivalis._native import Hash
@@ -25,8 +24,7 @@ from nivalis.store.metadata import TIMES
 _SMALL = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What was written: the SHA-256 and size of its NAR, and its content address."""
 
     nar_hash: Hash
@@ -41,8 +39,7 @@ class Content(Protocol):
         """Write the object for the store path `path` to `place`, which does not exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A text with references: a .drv file, `builtins.toFile`."""
 
     data: bytes
@@ -63,8 +60,7 @@ class Text:
         return Written(nar_hash, nar_size, _native.make_content_address("text", digest))
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """A regular file whose bytes are at hand.  `hash` is over its bytes (`flat`) or its NAR (`nar`)."""
 
     data: bytes
@@ -84,8 +80,7 @@ class Blob:
         return Written(nar_hash, nar_size, _native.make_content_address(self.method, self.hash))
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """A file or tree that lies in the store directory already, at `part`, and only needs its name.  Made by `stage`."""
 
     part: str

@@ -22,9 +22,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from nivalis._native import Hash
 from nivalis.errors import DatabaseBusyError, DatabaseCorruptError, DatabaseError, DatabaseSchemaError, InvalidPathError, StoreReadOnlyError
@@ -81,8 +80,8 @@ _NO_ROOM_CODES = {10, 13}  # IOERR, as of a file that cannot grow, and FULL
 _READONLY = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PathInfo:
+# Named tuples and no dataclasses, here and in what else every use of a store loads: loading `dataclasses` takes longer than most uses.
+class PathInfo(NamedTuple):
     """What is known of a valid path.
 
     `nar_hash` is of type SHA-256; `references` may hold the path itself; `registration_time` is in seconds since the epoch (0:
@@ -100,16 +99,14 @@ class PathInfo:
     ca: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """A path to be made valid, with the outputs (name, path) of the derivation that it is, if it is one."""
 
     info: PathInfo
     outputs: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """The whole database at one moment, by the numbers of its rows: paths, references (referrer, reference), derivers and outputs."""
 
     paths: dict[int, str]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from typing import Protocol
 
 from nivalis import _native
@@ -104,7 +103,7 @@ def register_text(store: Store, infos: Iterable[PathInfo], *, hash_given: bool, 
                 make_canonical(place)
             if not hash_given:
                 nar_hash, nar_size = _native.hash_nar(place)
-                info = replace(info, nar_hash=nar_hash, nar_size=nar_size)
+                info = info._replace(nar_hash=nar_hash, nar_size=nar_size)
         outputs = outputs_of(store.layout, path, place) if os.path.lexists(place) else ()
         registrations.append(Registration(info, outputs))
     store.database.register(registrations)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from nivalis import _native
 from nivalis.store.layout import DEFAULT_STORE_DIR
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One output.  A fixed one has a `hash_algo` (`sha256`, or with its method `r:sha256`) and a base-16 `hash`.
 
     `path` is None while it is not known (content-addressed outputs).
@@ -25,16 +25,15 @@ class Output:
         return bool(self.hash)
 
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
+class Derivation(NamedTuple):
     """What to build, from what, and how.  Text that is not UTF-8 holds surrogates, as `os.fsdecode` makes them."""
 
     outputs: Mapping[str, Output]
     platform: str
     builder: str
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    input_drvs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    env: Mapping[str, str] = MappingProxyType({})
+    input_drvs: Mapping[str, frozenset[str]] = MappingProxyType({})
     input_srcs: frozenset[str] = frozenset()
 
     @classmethod

@@ -7,7 +7,10 @@ and nothing else and nowhere else; modes hold no more than whether a file is exe
 from __future__ import annotations
 
 from nivalis import _native
-from nivalis.store.nars import Readable
+
+TYPE_CHECKING = False  # a file is dumped in less time than it takes to load the store
+if TYPE_CHECKING:
+    from nivalis.store.nars import Readable
 
 __all__ = ["dump_path", "restore_path"]
 

@@ -9,8 +9,8 @@ The database is asked for whole sets, never path by path: a closure costs one re
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import cycle
+from typing import NamedTuple
 
 from nivalis.errors import DerivationError, InvalidPathError, StoreContentError
 from nivalis.store.database import PathInfo
@@ -39,8 +39,7 @@ _BRANCH, _LAST, _LINE, _BLANK = "├───", "└───", "│   ", "    "
 _COLOURS = ("black", "red", "green", "blue", "magenta", "burlywood")
 
 
-@dataclass(frozen=True, slots=True)
-class KeepPolicy:
+class KeepPolicy(NamedTuple):
     """What a live path keeps beside its references; CppNix's settings of the same names, and its defaults."""
 
     outputs: bool = False

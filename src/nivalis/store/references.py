@@ -6,7 +6,6 @@ The order of a batch matters wherever it can be cut short: a path is made valid 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from graphlib import CycleError, TopologicalSorter
 
 from nivalis import _native
 from nivalis.errors import StoreContentError
@@ -25,6 +24,8 @@ def sort_by_references(references: Mapping[str, Collection[str]]) -> list[str]:
     """
     if len(references) == 1:
         return list(references)
+    from graphlib import CycleError, TopologicalSorter  # few paths are added with others
+
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for path, targets in references.items():
         sorter.add(path, *(target for target in targets if target != path and target in references))

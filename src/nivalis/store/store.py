@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from nivalis import _native
 from nivalis._native import Hash
@@ -29,8 +29,7 @@ from nivalis.store.roots import make_root
 from nivalis.store.temproots import TempRoots
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file or tree on disk to be added under `name`.
 
     `expected` is its store path where the caller knows it: if that is valid, the source is not even read; if the source turns
