@@ -13,27 +13,35 @@ from concurrent.futures import Executor, Future
 
 from nivalis import _native
 from nivalis.cache.compression import Compressor, make_compressor
+from nivalis.errors import StoreContentError
 
 __all__ = ["NarStream", "pack_nar"]
 
 _PIECE = 1 << 17
 
 
-def pack_nar(place: str, compression: str) -> bytes:
-    """A small NAR, whole.  Raises OSError, NarError."""
+def pack_nar(place: str, compression: str, start: int = 0, length: int | None = None) -> bytes:
+    """What a `NarStream` would give, all at once: for small NARs.  Raises its errors."""
     pieces: list[bytes] = []
     _write_nar(place, _Pieces(pieces), compression)
-    return b"".join(pieces)
+    nar = b"".join(pieces)
+    if length is None:
+        return nar[start:]
+    part = nar[start : start + length]
+    if len(part) < length:
+        raise _modified(place)
+    return part
 
 
 class NarStream:
     """The bytes of the NAR of `place`, from `start` on; `length` of them, or all that there are.
 
-    Asynchronous iteration gives them, once; it raises OSError or NarError when what is in the store cannot be read, and EOFError when
-    there is less of it than `length`.  `close` must be called in the end, wherever that is.
+    Asynchronous iteration gives them, once; it raises OSError or NarError when what is in the store cannot be read, and
+    StoreContentError when there is less of it than `length`.  `close` must be called in the end, wherever that is.
     """
 
     def __init__(self, place: str, compression: str, executor: Executor, start: int = 0, length: int | None = None) -> None:
+        self._place = place
         self._left = length
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reader, False)
@@ -51,7 +59,7 @@ class NarStream:
             if not piece:
                 await asyncio.wrap_future(self._maker)
                 if self._left is not None:
-                    raise EOFError
+                    raise _modified(self._place)
                 return
             if self._left is not None:
                 piece = piece[: self._left]
@@ -119,3 +127,7 @@ def _write_nar(place: str, sink: _Pipe | _Pieces, compression: str) -> None:
     packer = _Packer(compressor, sink)
     _native.write_nar(place, packer)
     packer.finish()
+
+
+def _modified(place: str) -> StoreContentError:
+    return StoreContentError(f"path was modified: `{place}`", where=place, hint="`nix-store --verify --check-contents --repair` may mend it")

@@ -12,15 +12,15 @@ What this does not do: TLS, passwords, limits for single clients.  A server in f
 
 from __future__ import annotations
 
-import logging
 import os
 import re
+import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType
 
 import uvicorn
@@ -28,7 +28,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import ContentStream, FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -40,7 +40,7 @@ from nivalis.cache.errors import CacheInfoError, ListenError
 from nivalis.cache.keys import SecretKey
 from nivalis.cache.nar_stream import NarStream, pack_nar
 from nivalis.cache.narinfo import make_narinfo
-from nivalis.errors import HashError, InvalidPathError, NivalisError, StoreContentError
+from nivalis.errors import HashError, InvalidPathError, NivalisError
 from nivalis.store.database import Database, PathInfo
 from nivalis.store.logs import find_log, read_log
 from nivalis.store.store import Store
@@ -125,8 +125,8 @@ def listen(address: str) -> socket.socket:
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ListenError(f"cannot listen at `{address}`: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        raise ListenError(f"cannot listen at `{address}`: {getattr(error, 'strerror', error)}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Connections inherit it: the kernel ends those whose other side takes nothing.
@@ -147,6 +147,10 @@ def address_of(listener: socket.socket) -> tuple[str, int]:
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
     """Answer what comes until SIGTERM, which ends this function when what goes on has ended, and until Ctrl-C, which raises KeyboardInterrupt."""
+    # Each download takes a few of them.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     server = make_server(app)
     if threading.current_thread() is not threading.main_thread():
         server.run(sockets=[listener])
@@ -163,8 +167,6 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
     """The server of `serve`, for whoever starts and ends it otherwise."""
-    # What there is to be said is said to `report`.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -172,7 +174,9 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
             http="h11",
             ws="none",
             lifespan="off",
+            # What there is to be said is said to `report`.
             log_config=None,
+            log_level="critical",
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -257,16 +261,16 @@ class _StoreServer:
             if compression == "none":
                 return self._plain_nar(request, info, headers, held)
             if request.method == "HEAD":
-                return StreamingResponse((), headers=headers)
-            return self._send(info, compression, headers, held)
+                return _Streamed(iter(()), self._report, headers)
+            return self._send(info, compression, held, headers)
 
     def log(self, request: Request) -> Response:
         name = request.path_params["name"]
         file = find_log(self._store.layout, name) if _DRV_NAME.fullmatch(name) else None
         if file is None:
             raise HTTPException(404)
-        pieces = () if request.method == "HEAD" else read_log(file)
-        return StreamingResponse(pieces, media_type="text/plain")
+        pieces: Iterator[bytes] = iter(()) if request.method == "HEAD" else read_log(file)
+        return _Streamed(pieces, self._report, {"content-type": "text/plain; charset=utf-8"})
 
     def _hold(self, nar_hash: Hash, held: ExitStack) -> PathInfo | None:
         """A valid path with that NAR, which is a temporary root for as long as `held` is."""
@@ -298,27 +302,24 @@ class _StoreServer:
             status = 206
             headers["content-range"] = f"bytes {start}-{end - 1}/{info.nar_size}"
         headers["content-length"] = str(end - start)
-        return self._send(info, "none", headers, held, start, end - start, status)
+        return self._send(info, "none", held, headers, start, end - start, status)
 
     def _send(
         self,
         info: PathInfo,
         compression: str,
-        headers: dict[str, str],
         held: ExitStack,
+        headers: Mapping[str, str],
         start: int = 0,
         length: int | None = None,
         status: int = 200,
     ) -> Response:
         place = self._store.real_path(info.path)
         if info.nar_size <= _WHOLE:
-            nar = pack_nar(place, compression)
-            if length is None:
-                return Response(nar, headers=headers)
-            if len(nar) != info.nar_size:
-                raise _modified(info)
-            return Response(nar[start : start + length], status, headers)
-        return _NarResponse(info, NarStream(place, compression, self._executor, start, length), held.pop_all(), self._report, status, headers)
+            return Response(pack_nar(place, compression, start, length), status, headers)
+        stream = NarStream(place, compression, self._executor, start, length)
+        held.callback(stream.close)
+        return _Streamed(stream, self._report, headers, status=status, held=held.pop_all())
 
 
 class _NarIndex:
@@ -354,27 +355,23 @@ class _NarIndex:
             self._last_row = row
 
 
-class _NarResponse(StreamingResponse):
-    """A NAR that is made while it is sent; what keeps its path from being collected is given up afterwards, however it ends."""
+class _Streamed(StreamingResponse):
+    """What is made while it is sent; `held` is given up afterwards, however it ends."""
 
-    def __init__(self, info: PathInfo, stream: NarStream, held: ExitStack, report: _Report, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(stream, status, headers)
-        self._info = info
-        self._stream = stream
-        self._held = held
+    def __init__(
+        self, content: ContentStream, report: _Report, headers: Mapping[str, str], *, status: int = 200, held: ExitStack | None = None
+    ) -> None:
+        super().__init__(content, status, headers)
         self._report = report
+        self._held = held or ExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # It has begun, so it cannot become an error any more: the server closes the connection of a response that does not end.
-        try:
-            await super().__call__(scope, receive, send)
-        except EOFError:
-            self._report(_modified(self._info))
-        except (NivalisError, OSError) as error:
-            self._report(error)
-        finally:
-            self._stream.close()
-            self._held.close()
+        with self._held:
+            try:
+                await super().__call__(scope, receive, send)
+            except Exception as error:
+                self._report(error)
 
 
 class _CacheFiles(StaticFiles):
@@ -409,7 +406,3 @@ def _range_of(headers: Mapping[str, str], size: int, etag: str) -> tuple[int, in
     if start >= size:
         raise HTTPException(416, headers={"content-range": f"bytes */{size}"})
     return start, end
-
-
-def _modified(info: PathInfo) -> StoreContentError:
-    return StoreContentError(f"path was modified: `{info.path}`", where=info.path, hint="`nix-store --verify --check-contents --repair` may mend it")

@@ -23,9 +23,9 @@ _STORE = click.option("--store", "place", metavar="PLACE", help="Use the store t
 _KEYS = click.option("-k", "--key-file", "--key", "key_files", multiple=True, metavar="FILE", help="Sign with the secret key in FILE.")
 
 
-@click.group("cache", short_help="Copy store paths into a binary cache; keys and signatures.")
+@click.group("cache", short_help="Copy store paths into a binary cache, serve one; keys and signatures.")
 def command() -> None:
-    """Copy store paths into a binary cache, and make and use the keys that sign them."""
+    """Copy store paths into a binary cache, serve one, and make and use the keys that sign them."""
 
 
 @command.command("push")

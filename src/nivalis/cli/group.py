@@ -22,7 +22,7 @@ class LazyCommand(NamedTuple):
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "build": LazyCommand("nivalis.cli.build", "Build what an expression gives, and link to the result."),
-    "cache": LazyCommand("nivalis.cli.cache", "Copy store paths into a binary cache; keys and signatures."),
+    "cache": LazyCommand("nivalis.cli.cache", "Copy store paths into a binary cache, serve one; keys and signatures."),
     "channel": LazyCommand("nivalis.cli.channel", "Subscribe to collections of packages, and update them."),
     "config": LazyCommand("nivalis.cli.config", "Show the options, their values and where these come from."),
     "diff": LazyCommand("nivalis.cli.diff", "Show what differs between two closures."),
