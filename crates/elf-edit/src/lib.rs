@@ -254,7 +254,9 @@ impl<'data> Image<'data> {
             }
             return Ok(Tail { offset, address: offset.checked_add(distance).ok_or_else(odd)?, page, bytes: Vec::new() });
         }
-        let offset = size.next_multiple_of(8);
+        // glibc takes the first segment for the table's whose pages reach over its place in the file, though what comes after that
+        // segment's own bytes is not mapped from the file there.
+        let offset = size.next_multiple_of(if moves_headers { page } else { 8 });
         // A page of the file is mapped as a whole, so both lie alike within their pages.
         Ok(Tail { offset, address: end + offset % page, page, bytes: Vec::new() })
     }
