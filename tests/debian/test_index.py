@@ -62,6 +62,7 @@ def test_size_and_hash() -> None:
     ("change", "match"),
     [
         (("Package: a", "Package: ../a"), "not a package's name"),
+        (("Version: ", "Version: ../"), "a version that cannot be"),
         (("Filename: pool", "Filename: ../pool"), "a file that cannot be"),
         (("Filename: pool", "Filename: /pool"), "a file that cannot be"),
         (("\nSize: ", "\nSize: -"), "a file that cannot be"),

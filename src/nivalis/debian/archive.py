@@ -11,14 +11,14 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from nivalis.debian.address import DebianAddress
-from nivalis.debian.errors import DebianError, MirrorError, ReleaseError
+from nivalis.debian.errors import DebianError, MirrorError, ReleaseError, SnapshotError
 from nivalis.debian.index import Stanza, check_index, join_pockets, plan_index, read_packages
 from nivalis.debian.keys import debian_keys
 from nivalis.debian.mirror import order_mirrors, try_each
@@ -77,7 +77,11 @@ class SnapshotMaker:
         Raises DebianError, FetchError and the store's errors; then nothing has been added.
         """
         architecture = address.architecture or _architecture_of(self.system)
-        before = None if last is None else Snapshot.open(self.store.real_path(last))
+        before = None
+        if last is not None:
+            # One of another version of this program is no reason to stay with it.
+            with suppress(SnapshotError):
+                before = Snapshot.open(self.store.real_path(last))
         with tempfile.TemporaryDirectory(prefix="nivalis-debian-") as folder:
             pockets = [self._fetch_release(pocket, mirrors, before, folder) for pocket in address.pockets]
             for pocket in pockets:

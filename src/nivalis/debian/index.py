@@ -37,6 +37,7 @@ _KINDS = (".xz", ".gz", "")
 _MOST_BYTES = 1 << 30
 _PIECE = 1 << 22
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
+_VERSION = re.compile(r"[A-Za-z0-9.+~:-]+")
 
 
 def plan_index(release: Release, component: str, architecture: str, place: str) -> tuple[IndexFile, int]:
@@ -86,6 +87,8 @@ def _checked(stanza: Stanza, place: str) -> Stanza:
     for field in _NEEDED:
         if field not in stanza:
             raise ArchiveIndexError(f"package `{name}` has no field `{field}`", where=place)
+    if not _VERSION.fullmatch(stanza["Version"]):
+        raise ArchiveIndexError(f"package `{name}` has a version that cannot be: `{stanza['Version']}`", where=place)
     file = stanza["Filename"]
     if file.startswith("/") or ".." in file.split("/") or not stanza["Size"].isdecimal() or len(stanza["SHA256"]) != 64:
         raise ArchiveIndexError(f"package `{name}` has a file that cannot be: `{file}`", where=place)
