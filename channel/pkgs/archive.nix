@@ -1,0 +1,142 @@
+/**
+  The packages of a snapshot, by Debian's names.
+
+  A snapshot is data: `names.json` says what there is, and each package's record lies in one of 4096 files, found by the hash of its name.
+  So what one package costs does not grow with their number.  A record's dependencies are settled already, alternatives and virtual names
+  chosen; packages that need each other in a circle are one derivation.
+
+  The format of derivations is that of the builders `builtin:debian-fetch`, `builtin:debian-package` and `builtin:debian-farm`.  No mirror's
+  address is part of them.
+*/
+{ lib, snapshot }:
+let
+  inherit (builtins) attrNames baseNameOf concatMap concatStringsSep fromJSON hashString head listToAttrs mapAttrs match readFile replaceStrings substring;
+
+  read = file: fromJSON (readFile (snapshot + "/${file}"));
+  about =
+    let found = read "snapshot.json"; in
+    if found.format == 1 then found
+    else throw "the snapshot `${toString snapshot}` has format ${toString found.format}, which this channel cannot read: `nivalis channel update` brings both up to date";
+  names = read "names.json";
+
+  # Each file is read once, and the table of all 4096 is never made.
+  byDigit = f: listToAttrs (map (digit: { name = digit; value = f digit; }) (lib.stringToCharacters "0123456789abcdef"));
+  shards = byDigit (a: byDigit (b: byDigit (c: read "packages/${a}${b}${c}.json")));
+  recordOf = name:
+    let hash = hashString "sha256" name; in
+    shards.${substring 0 1 hash}.${substring 1 1 hash}.${substring 2 1 hash}.${name};
+
+  # What a store path's name may hold.
+  valid = replaceStrings [ ":" "~" "%" ] [ "-" "-" "-" ];
+  # The epoch, which orders versions across a change of scheme, is no part of a file's name in the archive either.
+  versionInName = version: let parts = match "([0-9]+:)?(.*)" version; in valid (builtins.elemAt parts 1);
+
+  debOf = name:
+    let record = recordOf name; in
+    derivation {
+      name = valid (baseNameOf record.filename);
+      system = "builtin";
+      builder = "builtin:debian-fetch";
+      path = record.filename;
+      outputHashMode = "flat";
+      outputHashAlgo = "sha256";
+      outputHash = record.sha256;
+      preferLocalBuild = true;
+    };
+
+  # The derivation of the packages that are one with this one.
+  derivationOf = name:
+    let
+      record = recordOf name;
+      members = record.group or [ name ];
+      records = map recordOf members;
+      depends = attrNames (listToAttrs (map (value: { name = value; inherit value; }) (concatMap (one: one.depends) records)));
+      broken = builtins.filter (one: one ? broken) records;
+    in
+    derivation {
+      name = "${head members}-${versionInName names.${head members}}";
+      inherit (about) system;
+      builder = "builtin:debian-package";
+      format = "1";
+      packages = concatStringsSep " " members;
+      sources = if broken == [ ] then map debOf members else throw "Debian's `${name}` cannot be had: ${(head broken).broken}";
+      depends = map (depended: packages.${depended}) depends;
+    };
+
+  metaOf = name:
+    let
+      record = recordOf name;
+      isFree = match "pool/(updates/)?(main|contrib)/.*" record.filename != null;
+    in
+    {
+      inherit (record) description section;
+      # The index has no licences; which part of the archive a package is in says this much.
+      license = if isFree then lib.licenses.free else lib.licenses.unfree;
+      platforms = [ about.system ];
+      available = !(record ? broken);
+      broken = record ? broken;
+      source = record.source;
+      inherit (record) sourceVersion;
+      outputsToInstall = [ "out" ];
+    }
+    // lib.optionalAttrs (record ? homepage) { inherit (record) homepage; }
+    // lib.optionalAttrs (record ? essential) { essential = true; };
+
+  refuse = name: what:
+    let record = recordOf name; in
+    throw "`${name}` is a binary package of Debian, in which ${what} cannot change; to build it otherwise, make a package of your own with `stdenv.mkDerivation` (its source package is ${record.source} ${record.sourceVersion})";
+
+  # `more` are the names of what may be changed after the fact.
+  makePackage = name: more:
+    let
+      drv = derivationOf name;
+      version = names.${name};
+      visible = {
+        name = "${name}-${versionInName version}";
+        pname = name;
+        inherit version;
+        meta = metaOf name // more.meta or { };
+        passthru = more.passthru or { };
+      };
+      package = drv // visible // {
+        out = package;
+        all = [ package ];
+        outputs = [ "out" ];
+        # What it is in the archive.
+        debian = { inherit name; record = recordOf name; };
+        override = given:
+          let arguments = attrNames (if lib.isFunction given then given { } else given); in
+          if arguments == [ ] then package
+          else refuse name "options of the build (${concatStringsSep ", " arguments})";
+        overrideAttrs = given:
+          let
+            changed = lib.toExtension given visible visible;
+            others = attrNames (removeAttrs changed [ "meta" "passthru" ]);
+          in
+          if others == [ ] then makePackage name (more // changed)
+          else refuse name (lib.concatMapStringsSep ", " (other: "`${other}`") others);
+      } // visible.passthru;
+    in
+    package;
+
+  packages = mapAttrs (name: _: makePackage name { }) names;
+in
+{
+  inherit (about) system;
+  inherit about names packages;
+
+  /** Names that are no identifiers, spelled as ones: `libstdc__6`, `python3_11`, `_7zip`. */
+  spelled = mapAttrs (_: name: packages.${name}) (read "spelled.json");
+
+  /** What stands for a virtual name: `virtual.awk`. */
+  virtual = mapAttrs (_: name: packages.${name}) (read "virtual.json");
+
+  /** [package] -> derivation: the tree of all that they need, to be a /usr. */
+  makeFarm = wanted: derivation {
+    name = "usr";
+    inherit (about) system;
+    builder = "builtin:debian-farm";
+    format = "1";
+    packages = wanted;
+  };
+}
