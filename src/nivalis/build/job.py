@@ -35,7 +35,7 @@ from nivalis.build.errors import (
 from nivalis.build.events import BuildFinished, BuildLine, BuildStarted, Listener, Waiting
 from nivalis.build.locks import hold_locks
 from nivalis.build.log import BuildLog
-from nivalis.build.mounter import WORTHWHILE, Mounter
+from nivalis.build.mounter import MARK, WORTHWHILE, Mounter
 from nivalis.build.options import DerivationOptions
 from nivalis.build.outputs import Produced, check_output_conditions, inspect_outputs
 from nivalis.build.process import Child, Ended, file_of, run_process, with_ends
@@ -171,7 +171,7 @@ class Job:
                 real_inputs = {path: store.real_path(path) for path in inputs}
                 mounted: dict[str, str] = {}
                 if len(real_inputs) >= WORTHWHILE:
-                    mounted = {f"{room}/store/{base_name(path)}": place for path, place in real_inputs.items()}
+                    mounted = {base_name(path): place for path, place in real_inputs.items()}
                 etc = {name: stack.enter_context(file_of(data)) for name, data in sandbox.make_etc(seen_dir, network=network).items()}
                 view = sandbox.Sandbox(
                     store_dir=store.store_dir,
@@ -183,6 +183,7 @@ class Job:
                     tmp=f"{room}/tmp",
                     extra=[] if is_builtin else sandbox.existing(settings.sandbox_paths),
                     support=support,
+                    mark=MARK if mounted else None,
                     farm=self._find_farm(inputs),
                     network=network,
                     kvm="kvm" in settings.system_features and "kvm" in self._options.required_features,
@@ -295,17 +296,34 @@ class Job:
             filter_file = stack.enter_context(file_of(make_filter()))
             info = os.pipe()
             words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), *words]
+            if mounted:
+                report, gate = os.pipe(), os.pipe()
+                for descriptor in (report[0], *gate):
+                    stack.callback(os.close, descriptor)
+                words = ["--block-fd", str(gate[0]), *words]
             # By a file, since no command line is long enough for the variables of a large build.
             arguments = stack.enter_context(file_of(with_ends(words)))
             argv = [self._program, "--args", str(arguments), "--", *command]
             if self._derivation.platform == "i686-linux" and self._settings.system == "x86_64-linux":
                 argv = ["setarch", "i686", "--", *argv]
 
-            def start(terminal: int, descriptors: Sequence[int]) -> Child:
-                return self._mounter.start(argv, mounted, terminal, descriptors, None if user is None else (user.uid, user.gid))
-
             files = [arguments, filter_file, *view.etc.values()]
-            return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, start if mounted else None)
+            if not mounted:
+                return self._run(argv, {"PATH": os.defpath}, "/", user, files, info)
+
+            def start(terminal: int, descriptors: Sequence[int]) -> Child:
+                with open(report[1], "wb"):
+                    ids = None if user is None else (user.uid, user.gid)
+                    return self._mounter.start(argv, view.private_store, mounted, report[1], terminal, descriptors, ids)
+
+            def is_ready() -> bool:
+                # Nothing comes if the mounts have failed; bubblewrap would go on, were the gate not held open here.
+                is_mounted = bool(os.read(report[0], 1))
+                if is_mounted:
+                    os.write(gate[1], b"1")
+                return is_mounted
+
+            return self._run(argv, {"PATH": os.defpath}, "/", user, [*files, gate[0]], info, start, is_ready)
 
     def _run(
         self,
@@ -316,6 +334,7 @@ class Job:
         pass_fds: Sequence[int] = (),
         info: tuple[int, int] | None = None,
         start: Callable[[int, Sequence[int]], Child] | None = None,
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> tuple[Ended, tuple[str, ...]]:
         settings = self._settings
         place = log_place(self._store.layout, self._drv_path) if settings.keep_log else None
@@ -338,6 +357,7 @@ class Job:
                     pass_fds=pass_fds,
                     info=info,
                     start=start,
+                    is_ready=is_ready,
                     timeout=settings.timeout,
                     max_silent_time=settings.max_silent_time,
                     max_log_size=settings.max_build_log_size,

@@ -1,4 +1,4 @@
-"""Starting bubblewrap with inputs that are mounted already, by the process of `nivalis.build.mounts`.
+"""Starting bubblewrap and having inputs mounted beside it, by the process of `nivalis.build.mounts`.
 
 That process is started when it is needed first, and ends with the `Mounter`.
 """
@@ -22,6 +22,10 @@ __all__ = ["WORTHWHILE", "Mounter"]
 WORTHWHILE = 20
 
 
+# What no store object is called.
+MARK = ".seen"
+
+
 class Mounter:
     """Starts processes that have mounts of their own.  Safe to use from several threads, all of which must outlive what they start."""
 
@@ -30,18 +34,28 @@ class Mounter:
         self._connection: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, argv: Sequence[str], places: Mapping[str, str], terminal: int, descriptors: Sequence[int], user: tuple[int, int] | None) -> Child:
-        """Start a program, as `user` (user and group) if one is given, where what is at the values of `places` is seen at the keys, read-only.
+    def start(
+        self,
+        argv: Sequence[str],
+        folder: str,
+        places: Mapping[str, str],
+        report: int,
+        terminal: int,
+        descriptors: Sequence[int],
+        user: tuple[int, int] | None,
+    ) -> Child:
+        """Start a program, as `user` (user and group) if one is given, and mount `places` (name: place here) in `folder`, read-only.
 
-        It has `terminal` as its output, and `descriptors` under their numbers.  It must be waited for.  Raises OSError.
+        Mounting begins when something is made in `folder` with the name MARK; it is removed, and when all is mounted, a byte is written to
+        `report`.  The program has `terminal` as its output, and `descriptors` under their numbers.  It must be waited for.  Raises OSError.
         """
         given = [terminal, terminal, *descriptors]
         numbers = [1, 2, *descriptors]
-        words = ["-" if user is None else f"{user[0]}:{user[1]}", str(len(numbers)), *map(str, numbers), str(len(places))]
-        words += [word for inside, place in sorted(places.items()) for word in (place, inside)]
+        words = ["-" if user is None else f"{user[0]}:{user[1]}", str(len(numbers)), *map(str, numbers), folder, MARK, str(len(places))]
+        words += [word for name, place in sorted(places.items()) for word in (place, f"{folder}/{name}")]
         with file_of(with_ends([*words, *argv])) as order, self._mutex:
             connection = self._connect()
-            socket.send_fds(connection, [b"start"], [order, *given])
+            socket.send_fds(connection, [b"start"], [order, report, *given])
             answer = int(connection.recv(16) or -errno.EPIPE)
         if answer < 0:
             raise OSError(-answer, os.strerror(-answer))

@@ -1,13 +1,17 @@
-"""A view of the store for builds with many inputs, mounted before bubblewrap starts.
+"""A view of the store for builds with many inputs, mounted beside bubblewrap.
 
 Bubblewrap takes at most 9,000 arguments, and reads the whole table of mounts again for each that it makes: a thousand inputs cost it
-seconds, and three thousand are refused.  So above a few, the inputs are mounted into the build's private store folder by a process
-of its own, which then becomes bubblewrap: that has one folder to show, with all that is mounted in it.
+seconds, and three thousand are refused.  So above a few, the inputs are mounted by a process of its own, when bubblewrap has made its last
+mount, which is that of the build's private store folder.  That folder is mounted with shared propagation before: what is mounted in it
+later shows in the sandbox too.  Bubblewrap holds the builder back until it is told that all is there (`--block-fd`).
 
 To start Python for each build would cost more than most builds.  So one process, which is this file, run by a Python that imports
 nothing of the user's, waits for orders (`nivalis.build.mounter` gives them), and for each splits off another, which has a mount
-namespace of its own that ends with the build.  That one is a child of whoever gives the orders, who therefore sees how it ends.
-An ordinary user may mount by a user namespace in which they stay who they are, so that no capability outlives the `exec`.
+namespace of its own that ends with the build, and becomes bubblewrap.  That one is a child of whoever gives the orders, who therefore
+sees how it ends; its own child mounts.  An ordinary user may mount by a user namespace in which they stay who they are, so that no
+capability outlives the `exec`.
+
+It takes Linux 5.12 (`mount_setattr`).
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False  # this process has to start quickly
@@ -25,12 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["enter_namespace", "libc", "main", "mount"]
 
 # linux/mount.h and linux/sched.h
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
-_MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 5, 1 << 12, 1 << 14, 1 << 19
+_MS_BIND, _MS_REC, _MS_SLAVE, _MS_SHARED = 1 << 12, 1 << 14, 1 << 19, 1 << 20
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _CLONE_PARENT = 0x00008000
 # Of all architectures; asm-generic/unistd.h
-_SYS_CLONE3 = 435
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
+_AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
+_IN_CREATE, _PR_SET_PDEATHSIG = 0x100, 1
 # As many as one message may carry.
 _MOST_DESCRIPTORS = 253
 
@@ -80,11 +88,12 @@ def _split_off() -> int:
     return -ctypes.get_errno() if number < 0 else number
 
 
-def _obey(order: int, *descriptors: int) -> NoReturn:
-    """Mount, change the user, and become a program.
+def _obey(order: int, report: int, *descriptors: int) -> NoReturn:
+    """Change the user and become a program, while another process mounts.
 
     The words in the file `order`, each ended by a zero byte: user and group or `-`; how many descriptors there are, and the number
-    that each has in the program; how many mounts there are, and what is mounted where; the program and its arguments.
+    that each has in the program; the folder in which to mount and the name in it that says when; how many mounts there are, and what
+    is mounted where; the program and its arguments.  A byte is written to `report` when all is mounted.
     """
     try:
         with open(order, "rb") as file:
@@ -92,8 +101,16 @@ def _obey(order: int, *descriptors: int) -> NoReturn:
         user = next(words)
         _place(descriptors, [int(next(words)) for _ in range(int(next(words)))])
         os.setsid()
-        for _ in range(int(next(words))):
-            _show(next(words), next(words))
+        folder, mark = next(words), next(words)
+        pairs = [(next(words), next(words)) for _ in range(int(next(words)))]
+        # What is mounted in it from now on appears wherever it is seen by then.
+        mount(folder, folder, _MS_BIND)
+        mount(b"none", folder, _MS_SHARED)
+        watch = _check(libc.inotify_init1(os.O_CLOEXEC))
+        _check(libc.inotify_add_watch(watch, folder, _IN_CREATE))
+        program = os.getpid()
+        if os.fork() == 0:
+            _mount_later(program, watch, folder + b"/" + mark, pairs, report)
         if user != b"-":
             uid, gid = map(int, user.split(b":"))
             os.setgroups([])
@@ -104,6 +121,28 @@ def _obey(order: int, *descriptors: int) -> NoReturn:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(1)
+
+
+def _mount_later(program: int, watch: int, mark: bytes, pairs: Sequence[tuple[bytes, bytes]], report: int) -> NoReturn:
+    """The process that mounts, as soon as there is something at `mark`; it ends with `program`, and ends that if it fails."""
+    try:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == program:
+            os.read(watch, 4096)
+            os.rmdir(mark)
+            for place, inside in pairs:
+                _show(place, inside)
+            os.write(report, b"1")
+            os._exit(0)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    os._exit(1)
+
+
+def _check(number: int) -> int:
+    if number < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return number
 
 
 def _place(descriptors: Sequence[int], numbers: Sequence[int]) -> None:
@@ -139,10 +178,12 @@ def _show(place: bytes, inside: bytes) -> None:
         os.mkdir(inside)
     else:
         os.close(os.open(inside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-    mount(place, inside, _MS_BIND | _MS_REC)
-    # Flags that the mount has already may be locked there: all are given again.
-    kept = os.statvfs(inside).f_flag & _MS_NOEXEC
-    mount(b"none", inside, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | kept)
+    # With its flags at once, since a change of them would not be seen where the folder is.
+    tree = _check(libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, place, _OPEN_TREE_CLONE | os.O_CLOEXEC))
+    flags = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
+    _check(libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, flags, ctypes.sizeof(flags)))
+    _check(libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, inside, _MOVE_MOUNT_F_EMPTY_PATH))
+    os.close(tree)
 
 
 def mount(source: bytes, target: bytes, flags: int, *, kind: bytes | None = None) -> None:

@@ -35,7 +35,7 @@ _HINT = (
 class Sandbox:
     """The view of one build.
 
-    `inputs` are store paths and where they really are, but for those that are mounted in `private_store`, which becomes the store
+    `inputs` are store paths and where they really are, but for those that are mounted later in `private_store`, which becomes the store
     directory; `etc` are descriptors of the files in /etc, by their names; `tmp` is a folder for the place of that name; `extra` are (place
     there, place here); `support` are places of this machine that are seen as they are.  `farm` is the store path of a tree whose folder `usr`
     is seen as /usr, with the links beside it and what it has in /etc, and where it really is.
@@ -50,6 +50,7 @@ class Sandbox:
     tmp: str
     extra: Sequence[tuple[str, str]] = ()
     support: Sequence[str] = ()
+    mark: str | None = None
     farm: tuple[str, str] | None = None
     network: bool = False
     kvm: bool = False
@@ -88,6 +89,8 @@ class Sandbox:
             words += ["--setenv", name, text]
         # The store is last: bubblewrap reads the whole table of mounts for each that it makes.
         words += ["--perms", "0755", "--dir", self.store_dir, "--remount-ro", "/", "--bind", self.private_store, self.store_dir]
+        if self.mark is not None:
+            words += ["--dir", f"{self.store_dir}/{self.mark}"]
         for path, place in sorted(self.inputs.items()):
             words += _show(place, path)
         for place in filter(self._is_in_store, self.support):
