@@ -111,7 +111,7 @@ def test_what_scripts_alone_need_is_left_out() -> None:
     found = _resolve(*stanzas, rules=rules)
     assert [found.depends[name] for name in ("a", "ca-bundle", "debconf-doc")] == [["openssl"], [], ["debconf"]]
     assert not found.broken, "what is left out need not be there"
-    choices = Resolver(_packages(*stanzas), "amd64", rules).explain("a", {})
+    choices = Resolver(_packages(*stanzas), "amd64", rules).explain("a", lambda name: False)
     assert [choice.left_out for choice in choices] == ["debconf: asks", "", "sysusers: makes users"]
 
 
@@ -129,13 +129,13 @@ def test_explanations() -> None:
         "amd64",
         {},
     )
-    first, second = resolver.explain("a", {})
+    first, second = resolver.explain("a", lambda name: False)
     assert (first.field, first.clause, first.package) == ("Pre-Depends", "b (>= 2) | c", "c")
     assert [(one.package, one.objection) for one in first.candidates] == [("b", "is of version 1.0-1"), ("c", "")]
     assert first.why == "the package of that name; no other alternative is satisfied"
     assert (second.package, second.why) == ("d", "provides `v`, and is the first by priority and name")
     with pytest.raises(UnknownPackageError):
-        resolver.explain("z", {})
+        resolver.explain("z", lambda name: False)
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdefg"), max_size=3), min_size=1))

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from nivalis.cli.failures import run
 
 if TYPE_CHECKING:
-    from nivalis.debian.resolve import Choice, Resolution, Resolver
+    from nivalis.debian.resolve import Choice
+    from nivalis.debian.snapshot import Snapshot
 
 __all__ = ["command"]
+
+
+class _Step(NamedTuple):
+    """A package of the way, why it cannot be had, if so, and what became of its clauses: of those that lead on, or of all."""
+
+    package: str
+    broken: str | None
+    choices: Sequence[Choice]
+    leads_on: bool
 
 
 @click.command("why-depends", short_help="Explain which packages of Debian a package needs, and why these.")
@@ -35,14 +45,12 @@ def command(package: str, dependency: str | None, as_json: bool, channel: str | 
         snapshots = find_snapshots(store, channel, snapshot)
         chosen = next((found for found in snapshots.values() if package in found.names), next(iter(snapshots.values())))
         chosen.record(package)
-        resolver = chosen.resolver()
-        resolution = resolver.resolve()
-        if dependency is None:
-            steps = [(package, resolver.explain(package, resolution.broken))]
-        else:
+        way = [package, ""]
+        if dependency is not None:
             chosen.record(dependency)
-            steps = _way(resolver, resolution, package, dependency)
-        _print(steps, resolution.broken, as_json, shows_all=dependency is None)
+            way = _find_way(chosen, package, dependency)
+        steps = list(_explain(chosen, way))
+        _print(steps, as_json)
         if not steps and not as_json:
             click.echo(f"`{package}` does not need `{dependency}`", err=True)
         return 0 if steps else 1
@@ -50,15 +58,16 @@ def command(package: str, dependency: str | None, as_json: bool, channel: str | 
     raise SystemExit(run(work))
 
 
-def _way(resolver: Resolver, resolution: Resolution, start: str, goal: str) -> list[tuple[str, list[Choice]]]:
-    """The packages of a shortest way from `start` to `goal`, each with the clauses that lead on; nothing if there is none."""
+def _find_way(snapshot: Snapshot, start: str, goal: str) -> list[str]:
+    """The packages of a shortest way from `start` to `goal`, both included; nothing if there is none."""
     before: dict[str, str] = {start: ""}
     border = [start]
     while border and goal not in before:
         reached = []
         for package in border:
-            # Who is in a group needs its other members, too, though not as dependencies to be built before.
-            for name in sorted({*resolution.depends[package], *resolution.groups.get(package, ())}):
+            record = snapshot.record(package)
+            # Who is in a group needs its other members, too, though not as what is built before.
+            for name in sorted({*record["depends"], *record.get("group", ())}):
                 if name not in before:
                     before[name] = package
                     reached.append(name)
@@ -68,32 +77,37 @@ def _way(resolver: Resolver, resolution: Resolution, start: str, goal: str) -> l
     way = [goal]
     while way[-1] != start:
         way.append(before[way[-1]])
-    way.reverse()
-    steps = []
+    return way[::-1]
+
+
+def _explain(snapshot: Snapshot, way: Sequence[str]) -> Iterator[_Step]:
+    """Each package of the way but the last, with the clauses that lead to the next one; all of its clauses, if the next has no name."""
+    if not way:
+        return
+    resolver = snapshot.resolver()
     for package, following in itertools.pairwise(way):
-        choices = [choice for choice in resolver.explain(package, resolution.broken) if choice.package == following and not choice.left_out]
-        steps.append((package, choices))
-    return steps
+        choices = resolver.explain(package, lambda name: "broken" in snapshot.record(name))
+        if following:
+            choices = [choice for choice in choices if choice.package == following and not choice.left_out]
+        yield _Step(package, snapshot.record(package).get("broken"), choices, bool(following))
 
 
-def _print(steps: Sequence[tuple[str, Sequence[Choice]]], broken: Mapping[str, str], as_json: bool, *, shows_all: bool) -> None:
+def _print(steps: Sequence[_Step], as_json: bool) -> None:
     if as_json:
         import json
 
         from nivalis.debian.resolve import describe
 
-        rows = [
-            {"package": package, "broken": broken.get(package), "choices": [describe(choice) for choice in choices]} for package, choices in steps
-        ]
+        rows = [{"package": step.package, "broken": step.broken, "choices": [describe(choice) for choice in step.choices]} for step in steps]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for package, choices in steps:
-        click.echo(package)
-        if package in broken:
-            click.echo(f"  cannot be had: {broken[package]}")
-        if not choices:
-            click.echo("  needs nothing" if shows_all else "  is of one group with the next, since they need each other")
-        for choice in choices:
+    for step in steps:
+        click.echo(step.package)
+        if step.broken:
+            click.echo(f"  cannot be had: {step.broken}")
+        if not step.choices:
+            click.echo("  is of one group with the next, since they need each other" if step.leads_on else "  needs nothing")
+        for choice in step.choices:
             click.echo(f"  {choice.field}: {choice.clause}")
             if choice.left_out:
                 click.echo(f"    left out, for maintainer scripts alone need it ({choice.left_out})")

@@ -84,8 +84,6 @@ class SnapshotMaker:
                 before = Snapshot.open(self.store.real_path(last))
         with tempfile.TemporaryDirectory(prefix="nivalis-debian-") as folder:
             pockets = [self._fetch_release(pocket, mirrors, before, folder) for pocket in address.pockets]
-            for pocket in pockets:
-                self._check_parts(pocket, address.components, architecture)
             releases = [(pocket.release, address.components) for pocket in pockets]
             if last is not None and before is not None and before.is_of(releases, architecture):
                 return last
@@ -129,10 +127,6 @@ class SnapshotMaker:
         codename = pocket.release.codename
         check_time(pocket.release, self.clock(), pocket.place, last=None if before is None else before.date_of(codename), relaxed=self.relaxed)
         return pocket
-
-    def _check_parts(self, pocket: _Pocket, components: Sequence[str], architecture: str) -> None:
-        for component in components:
-            plan_index(pocket.release, component, architecture, pocket.place)
 
     def _fetch_packages(self, pocket: _Pocket, component: str, architecture: str, folder: str) -> Iterator[Stanza]:
         index, most = plan_index(pocket.release, component, architecture, pocket.place)

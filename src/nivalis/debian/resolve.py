@@ -21,7 +21,7 @@ Packages that need each other in a circle cannot be built one after the other.  
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -222,8 +222,8 @@ class Resolver:
 
     # ---- explanations ----
 
-    def explain(self, package: str, broken: Mapping[str, str]) -> list[Choice]:
-        """What became of each of a package's clauses; `broken` is what the resolution found.  Raises UnknownPackageError."""
+    def explain(self, package: str, is_broken: Callable[[str], bool]) -> list[Choice]:
+        """What became of each of a package's clauses; `is_broken` says of a package what the resolution found.  Raises UnknownPackageError."""
         stanza = self.packages.get(package)
         if stanza is None:
             raise UnknownPackageError(f"no package of that name: `{package}`")
@@ -234,7 +234,7 @@ class Resolver:
                 answer = self._answer(text)
                 left_out = next((f"{rule.name}: {rule.reason}" for rule in answer.rules if rule.applies_to(package)), "")
                 candidates = tuple(
-                    Candidate(one.package, one.alternative, one.provides, one.objection or ("is broken itself" if one.package in broken else ""))
+                    Candidate(one.package, one.alternative, one.provides, one.objection or ("is broken itself" if is_broken(one.package) else ""))
                     for one in self._candidates(relations)
                 )
                 chosen = next((one for one in candidates if not one.objection), None)
