@@ -24,6 +24,7 @@ __all__ = [
     "FetchFinished",
     "FetchProgress",
     "FetchStarted",
+    "FetchWaiting",
     "Listener",
     "PlanMade",
     "Waiting",
@@ -47,6 +48,13 @@ class Waiting:
     """Another process is building the same paths."""
 
     derivation: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchWaiting:
+    """Another process is fetching or building the same path."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,17 @@ class CacheFailed:
 
 
 Event: TypeAlias = (
-    PlanMade | Waiting | BuildStarted | BuildLine | BuildFinished | BuildFailed | FetchStarted | FetchProgress | FetchFinished | CacheFailed
+    PlanMade
+    | Waiting
+    | BuildStarted
+    | BuildLine
+    | BuildFinished
+    | BuildFailed
+    | FetchWaiting
+    | FetchStarted
+    | FetchProgress
+    | FetchFinished
+    | CacheFailed
 )
 Listener: TypeAlias = Callable[[Event], object]
 

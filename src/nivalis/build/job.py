@@ -17,8 +17,9 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from nivalis._native import Hash, hash_nar
 from nivalis.build import builtin_builders, sandbox
@@ -49,6 +50,9 @@ from nivalis.store.logs import log_place
 from nivalis.store.metadata import remove_tree
 from nivalis.store.paths import base_name
 from nivalis.store.store import Store
+
+if TYPE_CHECKING:
+    from nivalis.cache.keys import SecretKey
 
 __all__ = ["Job"]
 
@@ -90,10 +94,13 @@ class Job:
         self._options = DerivationOptions(derivation)
         self._paths = {name: str(output.path) for name, output in derivation.outputs.items()}
         self._told = False
+        self._keys: list[SecretKey] = []
 
     def run(self) -> None:
         """Build.  Raises BuildError and the store's errors."""
         self._check_possible()
+        # Before anything is built: a key that cannot be read would be a build in vain.
+        self._keys = self._read_keys()
         store = self._store
         store.protect([self._drv_path, *self._paths.values()])
         with hold_locks((store.real_path(path) for path in self._paths.values()), self._wait):
@@ -419,12 +426,31 @@ class Job:
             if one.place != place:
                 remove_tree(place)
                 _move(one.place, place)
-        store.database.register(
-            [
-                Registration(PathInfo(one.path, one.nar_hash, one.nar_size, one.references, deriver=self._drv_path, ultimate=True, ca=one.ca))
-                for one in produced
-            ]
+        self._register(
+            [PathInfo(one.path, one.nar_hash, one.nar_size, one.references, deriver=self._drv_path, ultimate=True, ca=one.ca) for one in produced]
         )
+
+    def _register(self, infos: Iterable[PathInfo]) -> None:
+        """Make outputs valid, signed as the settings say."""
+        if self._keys:
+            from nivalis.cache.sign import sign_info
+
+            infos = [sign_info(info, self._store.store_dir, self._keys) for info in infos]
+        self._store.database.register(list(map(Registration, infos)))
+
+    def _read_keys(self) -> list[SecretKey]:
+        if not self._settings.secret_key_files:
+            return []
+        from nivalis.cache.keys import SecretKey
+
+        keys = []
+        for file in self._settings.secret_key_files:
+            try:
+                keys.append(SecretKey.read(file))
+            except OSError as error:
+                message = f"key that is to sign what is built cannot be read: `{file}` ({error.strerror})"
+                raise CannotBuildError(message, where=self._drv_path, hint="the setting `secret-key-files` names it") from error
+        return keys
 
     def _keep_mismatched(self, error: HashMismatchError) -> None:
         """Register a fixed output with another hash under the path that it has by that: with the hash mended, nothing is fetched again."""
@@ -450,6 +476,9 @@ class Job:
         for one in produced:
             known = self._store.path_info(one.path)
             if known.nar_hash == one.nar_hash:
+                if not known.ultimate:
+                    # By now it was built here, too.
+                    self._register([known._replace(ultimate=True)])
                 continue
             place = self._store.real_path(one.path)
             differences = find_differences(place, one.place)

@@ -21,6 +21,7 @@ from nivalis.build.events import (
     FetchFinished,
     FetchProgress,
     FetchStarted,
+    FetchWaiting,
     PlanMade,
     Waiting,
     as_json,
@@ -99,6 +100,8 @@ class PlainRenderer:
                 return [f"{derivation_name(derivation)}> {text}" if self._names_builds else text]
             case Waiting(derivation):
                 return [f"waiting for another process that builds '{derivation}'..."]
+            case FetchWaiting(path):
+                return [f"waiting for another process that makes '{path}'..."]
             case FetchStarted(path, cache):
                 return [f"copying path '{path}' from '{cache}'..."]
             case CacheFailed(cache, code, message):

@@ -23,7 +23,8 @@ class BuildSettings:
     """How to build.  Times are in seconds and sizes in bytes; 0 is no limit.
 
     `max_jobs` builds run at once, each told to use `cores` (0: all).  `sandbox_paths` are seen in the sandbox: (place there, place
-    here) each.  `environment` is what `impureEnvVars` come from.  `build_dir` is where the folders of running builds are.
+    here) each.  What is built is signed with the keys in `secret_key_files`.  `environment` is what `impureEnvVars` come from.
+    `build_dir` is where the folders of running builds are.
     """
 
     system: str
@@ -48,6 +49,7 @@ class BuildSettings:
     compress_log: bool = True
     substitute: bool = True
     always_allow_substitutes: bool = False
+    secret_key_files: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -79,6 +81,7 @@ class BuildSettings:
             compress_log=settings.switch("compress-build-log"),
             substitute=settings.switch("substitute"),
             always_allow_substitutes=settings.switch("always-allow-substitutes"),
+            secret_key_files=settings.words("secret-key-files"),
             environment={**environment, **settings.pairs("impure-env")},
         )
 

@@ -71,7 +71,7 @@ class BinaryCache:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """With `keys` None everything is believed."""
-        self.url = address.url
+        self.url = address.shown
         self.store = store
         self.info: CacheInfo | None = None
         self._priority = address.get("priority")

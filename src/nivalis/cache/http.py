@@ -4,14 +4,17 @@ Each thread that asks takes a connection from a pool and gives it back when the 
 connections as threads.  This is `http.client` with a pool, and no library on top: a closure has thousands of files of a few hundred bytes, and
 there what such a library does for each request (measured with urllib3: another 0.3 ms of processor time) would be most of the work.
 
-Time is bounded everywhere: to connect, between two bytes, and, for small files, altogether.  `abort` shuts all sockets, which wakes every
-thread that waits for one.
+Time is bounded everywhere: to connect, between two bytes, for the head of an answer and for each piece of it, however these drip, and for small
+files altogether.  `abort` shuts all sockets, which wakes every thread that waits for one.
+
+A user's name and password, from the address or the netrc file, are sent and otherwise kept to oneself: addresses in messages are without.
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
+import io
 import netrc
 import os
 import socket
@@ -24,7 +27,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from nivalis.cache.errors import CacheUnreachableError, NotInCacheError
 from nivalis.cache.settings import CacheSettings
-from nivalis.cache.stores import MAX_SMALL, CacheStore, Stream
+from nivalis.cache.stores import MAX_SMALL, CacheStore, Stream, hide_password
 
 __all__ = ["HttpStore"]
 
@@ -33,22 +36,21 @@ _MAX_REDIRECTS = 8
 # S3 says 403 for what is not there, to whoever may not list.
 _ABSENT = frozenset({403, 404, 410})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# How long a small file may take in all, in units of the time that may pass between two bytes.
-_SMALL_FACTOR = 2
 
 
 class HttpStore(CacheStore):
     """A cache at an http: or https: address."""
 
     def __init__(self, url: str, settings: CacheSettings) -> None:
-        self.url = url
+        self.url = hide_password(url)
         self.connections = settings.http_connections or 128
-        self._base = urlsplit(url + "/")
+        address = urlsplit(url + "/")
+        self._base = address._replace(netloc=address.netloc.rpartition("@")[2])
         self._connect_timeout = settings.connect_timeout or None
         self._stall_timeout = settings.stalled_download_timeout or None
         self._environment = settings.environment
         self._certificates = settings.certificates
-        self._authorization = _authorization(self._base, settings.netrc_file)
+        self._authorization = _authorization(address, settings.netrc_file)
         self._mutex = threading.Lock()
         self._idle: dict[tuple[str, str], list[_Connection]] = {}
         self._busy: set[_Connection] = set()
@@ -61,7 +63,7 @@ class HttpStore(CacheStore):
         except NotInCacheError:
             return None
         try:
-            return answer.read_all(None if limit is None else time.monotonic() + limit * _SMALL_FACTOR)
+            return answer.read_all()
         finally:
             answer.close()
 
@@ -100,10 +102,11 @@ class HttpStore(CacheStore):
         url = urljoin(self._base.geturl(), name)
         for _ in range(_MAX_REDIRECTS):
             parts = urlsplit(url)
+            shown = _shown(parts)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise CacheUnreachableError(f"server leads to an address that is not of the network: `{url}`", where=self.url)
+                raise CacheUnreachableError(f"server leads to an address that is not of the network: `{shown}`", where=self.url)
             connection, response = self._exchange(parts, headers, timeout)
-            answer = _Answer(self, connection, response, url)
+            answer = _Answer(self, connection, response, shown, timeout)
             if response.status in (200, 206):
                 return answer
             location = response.getheader("Location")
@@ -112,11 +115,11 @@ class HttpStore(CacheStore):
                 url = urljoin(url, location)
                 continue
             if response.status in _ABSENT:
-                raise NotInCacheError(f"file is not in the cache: `{url}` (HTTP {response.status})")
-            raise CacheUnreachableError(f"cache failed: `{url}` (HTTP {response.status} {response.reason})")
-        raise CacheUnreachableError(f"too many redirections: `{url}`", where=self.url)
+                raise NotInCacheError(f"file is not in the cache: `{shown}` (HTTP {response.status})")
+            raise CacheUnreachableError(f"cache failed: `{shown}` (HTTP {response.status} {response.reason})")
+        raise CacheUnreachableError(f"too many redirections: `{shown}`", where=self.url)
 
-    def _exchange(self, parts: SplitResult, headers: dict[str, str], timeout: float | None) -> tuple[_Connection, http.client.HTTPResponse]:
+    def _exchange(self, parts: SplitResult, headers: dict[str, str], timeout: float | None) -> tuple[_Connection, _Response]:
         while True:
             connection = self._take(parts)
             is_used = connection.sock is not None
@@ -127,12 +130,12 @@ class HttpStore(CacheStore):
                 # A server may end a kept connection at any moment; that says nothing about it.
                 if is_used and isinstance(error, ConnectionError) and not connection.is_shut:
                     continue
-                raise _unreachable(f"cache does not answer: `{parts.geturl()}`", error) from error
+                raise _unreachable(f"cache does not answer: `{_shown(parts)}`", error) from error
             except BaseException:
                 self._drop(connection)
                 raise
 
-    def _send(self, connection: _Connection, parts: SplitResult, headers: dict[str, str], timeout: float | None) -> http.client.HTTPResponse:
+    def _send(self, connection: _Connection, parts: SplitResult, headers: dict[str, str], timeout: float | None) -> _Response:
         if connection.sock is None:
             connection.connect()
         connection.sock.settimeout(timeout)
@@ -146,7 +149,9 @@ class HttpStore(CacheStore):
         if connection.proxied:
             target = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{target}"
         connection.request("GET", target, headers=sent)
-        return connection.getresponse()
+        response = connection.getresponse()
+        assert isinstance(response, _Response)
+        return response
 
     # ---- the pool ----
 
@@ -181,10 +186,54 @@ class HttpStore(CacheStore):
         return _Connection(parts, parts.hostname, port, context, proxy, self._connect_timeout)
 
 
+class _Bounded(io.RawIOBase):
+    """What comes from a socket, until a moment: a timeout alone would begin anew with every byte."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._stream = sock.makefile("rb", buffering=0)
+        self._end: float | None = None
+        self.allow(sock.gettimeout())
+
+    def allow(self, seconds: float | None) -> None:
+        """All that is read from now on must come within so many seconds."""
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        if self._end is not None:
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._sock.settimeout(left)
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose head must come within the timeout that the socket has when it is begun."""
+
+    def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        self.fp.close()
+        self._bounded = _Bounded(sock)
+        self.fp = io.BufferedReader(self._bounded)
+
+    def allow(self, seconds: float | None) -> None:
+        """All that is read from now on must come within so many seconds."""
+        self._bounded.allow(seconds)
+
+
 class _Connection(http.client.HTTPConnection):
     """One connection, perhaps through a proxy and TLS."""
 
     sock: Any
+    response_class = _Response
 
     def __init__(
         self, parts: SplitResult, host: str, port: int, context: ssl.SSLContext | None, proxy: SplitResult | None, timeout: float | None
@@ -217,13 +266,15 @@ class _Connection(http.client.HTTPConnection):
 class _Answer:
     """The body of an answer.  Its connection goes back to the pool once all of it has been read."""
 
-    def __init__(self, store: HttpStore, connection: _Connection, response: http.client.HTTPResponse, url: str) -> None:
+    def __init__(self, store: HttpStore, connection: _Connection, response: _Response, url: str, timeout: float | None) -> None:
         self._store = store
         self._connection: _Connection | None = connection
         self._response = response
         self._url = url
+        self._timeout = timeout
 
     def read(self, size: int, /) -> bytes:
+        self._response.allow(self._timeout)
         try:
             # What there is, rather than all of `size`: a caller wants to see how slow it comes.
             data = self._response.read1(size)
@@ -233,8 +284,9 @@ class _Answer:
             raise CacheUnreachableError(f"download broke off: `{self._url}` ({self._response.length} bytes are missing)")
         return data
 
-    def read_all(self, deadline: float | None) -> bytes:
-        """The whole of a small file."""
+    def read_all(self) -> bytes:
+        """The whole of a small file, in one timeout."""
+        self._response.allow(self._timeout)
         pieces, size = [], 0
         while True:
             try:
@@ -249,8 +301,6 @@ class _Answer:
                 raise CacheUnreachableError(f"answer does not end: `{self._url}`")
             if self._response.length == 0:
                 break
-            if deadline is not None and time.monotonic() > deadline:
-                raise CacheUnreachableError(f"answer takes too long: `{self._url}`", code="cache-timeout")
         if self._response.length:
             raise CacheUnreachableError(f"download broke off: `{self._url}` ({self._response.length} bytes are missing)")
         return b"".join(pieces)
@@ -269,8 +319,9 @@ class _Answer:
 
     def discard(self) -> None:
         """Read what little is left, so that the connection can be used again."""
-        with suppress(CacheUnreachableError):
+        with suppress(OSError, http.client.HTTPException, ValueError):
             if self._response.length is not None and self._response.length <= 1 << 16:
+                self._response.allow(self._timeout)
                 self._response.read()
         self.close()
 
@@ -284,6 +335,11 @@ class _Answer:
         if not is_read or self._response.will_close or connection.is_shut:
             connection.close()
         self._store.give_back(connection)
+
+
+def _shown(parts: SplitResult) -> str:
+    """An address as it may be told: where a redirection leads, the query may be a key."""
+    return hide_password(parts._replace(query="", fragment="").geturl())
 
 
 def _unreachable(what: str, error: BaseException) -> CacheUnreachableError:

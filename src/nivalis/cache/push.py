@@ -214,5 +214,5 @@ def _level(address: CacheAddress) -> int | None:
     if text is None or text == "-1":
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 3):
-        raise CacheAddressError(f"not a level of compression: `{text}`", where=address.url)
+        raise CacheAddressError(f"not a level of compression: `{text}`", where=address.shown)
     return int(text)

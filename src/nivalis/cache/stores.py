@@ -40,8 +40,28 @@ class CacheAddress:
         url, _, query = text.partition("?")
         return cls((f"file://{url}" if url.startswith("/") else url).rstrip("/"), tuple(parse_qsl(query, keep_blank_values=True)))
 
+    @property
+    def shown(self) -> str:
+        """The address as people and files may see it."""
+        return hide_password(self.url)
+
     def get(self, name: str) -> str | None:
         return dict(self.parameters).get(name)
+
+
+def hide_password(url: str) -> str:
+    """`url` as it may be told: with `***` for a password."""
+    scheme, separator, rest = url.partition("://")
+    server = rest.partition("/")[0]
+    user, at, _ = server.rpartition("@")
+    if not at:
+        # A password with a slash in it ends what looks like the server's name; a port has digits only.
+        port = server.rpartition(":")[2]
+        if port == server or port.isdigit() or server.endswith("]") or "@" not in rest:
+            return url
+        server, user = rest, rest.rpartition("@")[0]
+    name, colon, _ = user.partition(":")
+    return f"{scheme}{separator}{name}:***{rest[len(user) :]}" if colon else url
 
 
 class Stream(Protocol):
@@ -56,6 +76,7 @@ class Stream(Protocol):
 class CacheStore(ABC):
     """The files of one cache.  Used by several threads at once."""
 
+    # As it may be told.
     url: str
     # So many requests at once make sense.
     connections: int
@@ -180,11 +201,17 @@ def _open_new(part: str) -> IO[bytes]:
 
 def open_store(address: CacheAddress, settings: CacheSettings) -> CacheStore:
     """What reads the cache at an address; nothing is asked yet.  Raises CacheAddressError."""
-    parts = urlsplit(address.url)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return FolderStore(unquote(parts.path))
-    if parts.scheme in ("http", "https") and parts.hostname:
+    try:
+        parts = urlsplit(address.url)
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # Neither is it said: what is no port may be a password.
+        is_server = False
+    else:
+        if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+            return FolderStore(unquote(parts.path))
+    if is_server:
         from nivalis.cache.http import HttpStore
 
         return HttpStore(address.url, settings)
-    raise CacheAddressError(f"not the address of a binary cache: `{address.url}`", hint="known are `https:`, `http:`, `file:` and absolute paths")
+    raise CacheAddressError(f"not the address of a binary cache: `{address.shown}`", hint="known are `https:`, `http:`, `file:` and absolute paths")

@@ -4,6 +4,10 @@ Caches are asked in the order of their priorities, each for what those before it
 those refer to, so a closure costs as many round trips as it is deep, not as it is large.  Downloads begin all at once, so many at a time as the
 settings say; a path is made valid when all that it refers to is, in batches, so that a store never has a path without its references.
 
+A path is locked before it is downloaded and until it is valid: of two processes that want it, the second waits, and has it from the first.
+Nobody waits for ever.  Each goes through its closure in the order of references, so whoever holds a path that it has, and waits for one that this
+refers to, has that one already or waits for a process that is further down; and references have no cycles.
+
 A cache that fails is passed over, and what it said it had comes from the next one that has it.  Only when no cache is left does a path fail, with the
 error of the last; whether that fails a build too is for the one who asked to say.
 """
@@ -19,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from nivalis._native import NarInfo
-from nivalis.build.events import CacheFailed, FetchFinished, FetchProgress, FetchStarted, Listener
+from nivalis.build.events import CacheFailed, FetchFinished, FetchProgress, FetchStarted, FetchWaiting, Listener
 from nivalis.build.goals import Closure, Fetch
 from nivalis.cache.cache import PATIENCE, BinaryCache
 from nivalis.cache.download import download
@@ -29,14 +33,17 @@ from nivalis.cache.lookups import Lookups
 from nivalis.cache.settings import CacheSettings
 from nivalis.cache.stores import CacheAddress, open_store
 from nivalis.errors import InvalidPathError, NivalisError
+from nivalis.store.locks import PathLocks
 from nivalis.store.nars import Staged, register_staged
 from nivalis.store.references import sort_by_references
 from nivalis.store.store import Store
 
 __all__ = ["CacheSubstituter"]
 
-# So many are registered in one transaction; each holds a lock, which is an open file.
+# So many are registered in one transaction.
 _BATCH = 256
+# So many are locked at once, since each lock is an open file, and so often, in seconds, it is looked whether another process is done with one.
+_LOCKED, _LOCK_PAUSE = 400, 0.05
 # So long, in seconds, more are waited for before those that are there are registered, and so often it is looked: each look, and each
 # transaction, disturbs the threads that unpack.
 _GATHERING, _LOOK = 0.1, 0.01
@@ -210,7 +217,7 @@ class CacheSubstituter:
             with ThreadPoolExecutor(1) as own:
                 self._find([path], own)
 
-    def tell(self, event: CacheFailed | FetchStarted | FetchProgress | FetchFinished) -> None:
+    def tell(self, event: CacheFailed | FetchWaiting | FetchStarted | FetchProgress | FetchFinished) -> None:
         with self._mutex:
             self._hear(event)
 
@@ -262,7 +269,7 @@ class CacheSubstituter:
                 try:
                     store = open_store(address, settings)
                 except CacheError as error:
-                    self._report(address.url, error)
+                    self._report(address.shown, error)
                     continue
                 caches[address.url] = BinaryCache(
                     address, store, self._store.store_dir, self._keys, self._lookups, lambda store, error: self._report(store.url, error), self._clock
@@ -273,6 +280,25 @@ class CacheSubstituter:
 
     def _report(self, url: str, error: NivalisError) -> None:
         self.tell(CacheFailed(url, error.code, error.message))
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A path that is here and locked; not staged is what another process has made valid."""
+
+    staged: Staged | None
+    locks: PathLocks
+    permits: threading.Semaphore
+
+    def discard(self) -> None:
+        """Remove what is not valid yet."""
+        if self.staged is not None:
+            self.staged.discard()
+        self.release()
+
+    def release(self) -> None:
+        self.locks.release()
+        self.permits.release()
 
 
 @dataclass(slots=True)
@@ -286,8 +312,9 @@ class _Transfer:
     is_stopped: Callable[[], bool]
     waiting: dict[str, set[str]] = field(default_factory=dict)
     referrers: dict[str, list[str]] = field(default_factory=dict)
-    staged: dict[str, Staged] = field(default_factory=dict)
-    arrived: queue.SimpleQueue[tuple[str, Staged | BaseException]] = field(default_factory=queue.SimpleQueue)
+    here: dict[str, _Arrival] = field(default_factory=dict)
+    arrived: queue.SimpleQueue[tuple[str, _Arrival | BaseException]] = field(default_factory=queue.SimpleQueue)
+    permits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_LOCKED))
 
     def run(self) -> None:
         closure = self.substituter.closure(self.wanted)
@@ -311,9 +338,9 @@ class _Transfer:
                 batch = self._take(running)
                 running -= len(batch)
                 for path, result in batch:
-                    if isinstance(result, Staged):
+                    if isinstance(result, _Arrival):
                         if path in self.waiting:
-                            self.staged[path] = result
+                            self.here[path] = result
                         else:
                             result.discard()
                     elif isinstance(result, NivalisError | OSError):
@@ -327,29 +354,56 @@ class _Transfer:
                 thread.join()
             while not self.arrived.empty():
                 _, result = self.arrived.get()
-                if isinstance(result, Staged):
+                if isinstance(result, _Arrival):
                     result.discard()
-            for left in self.staged.values():
+            for left in self.here.values():
                 left.discard()
 
     def _work(self, order: collections.deque[str]) -> None:
         """Fetch one path after the other until none is left.  Threads of one's own: futures would cost more than a small download."""
         while True:
+            # Before a path is taken: what has been taken must be able to go on, since others may refer to it.
+            while not self.permits.acquire(timeout=_POLL):
+                if not order:
+                    return
             try:
                 path = order.popleft()
             except IndexError:
+                self.permits.release()
                 return
             try:
-                if self.is_stopped():
-                    raise CacheError(f"given up: `{path}`", code="cache-stopped")
-                if path not in self.waiting:
-                    raise NotInCacheError(f"given up, since something that it refers to cannot be had: `{path}`")
-                self.arrived.put((path, self.substituter.download(path, self.is_stopped)))
+                self.arrived.put((path, self._fetch(path)))
             except BaseException as error:
+                self.permits.release()
                 self.arrived.put((path, error))
 
-    def _take(self, running: int) -> list[tuple[str, Staged | BaseException]]:
-        batch: list[tuple[str, Staged | BaseException]] = []
+    def _fetch(self, path: str) -> _Arrival:
+        locks = self._lock(path)
+        try:
+            staged = None if self.store.is_valid(path) else self.substituter.download(path, self.is_stopped)
+            return _Arrival(staged, locks, self.permits)
+        except BaseException:
+            locks.release()
+            raise
+
+    def _lock(self, path: str) -> PathLocks:
+        place = self.store.real_path(path)
+        told = False
+        while True:
+            if self.is_stopped():
+                raise CacheError(f"given up: `{path}`", code="cache-stopped")
+            if path not in self.waiting:
+                raise NotInCacheError(f"given up, since something that it refers to cannot be had: `{path}`")
+            locks = PathLocks.try_take([place])
+            if locks is not None:
+                return locks
+            if not told:
+                told = True
+                self.substituter.tell(FetchWaiting(path))
+            time.sleep(_LOCK_PAUSE)
+
+    def _take(self, running: int) -> list[tuple[str, _Arrival | BaseException]]:
+        batch: list[tuple[str, _Arrival | BaseException]] = []
         while not batch:
             try:
                 batch.append(self.arrived.get(timeout=_POLL))
@@ -372,7 +426,7 @@ class _Transfer:
             candidates = []
             while pending:
                 path = pending.pop()
-                if path not in self.staged or self.waiting.get(path, True):
+                if path not in self.here or self.waiting.get(path, True):
                     continue
                 if len(ready) == _BATCH:
                     candidates.append(path)
@@ -386,9 +440,10 @@ class _Transfer:
                         pending.append(referrer)
             if not ready:
                 return
-            register_staged(self.store, [self.staged[path] for path in ready])
+            staged = [self.here[path].staged for path in ready]
+            register_staged(self.store, [one for one in staged if one is not None], locked=True)
             for path in ready:
-                del self.staged[path]
+                self.here.pop(path).release()
                 if path in self.wanted:
                     self.done(path, None)
 
@@ -399,9 +454,9 @@ class _Transfer:
             failed = reached.pop()
             if self.waiting.pop(failed, None) is None:
                 continue
-            staged = self.staged.pop(failed, None)
-            if staged is not None:
-                staged.discard()
+            arrival = self.here.pop(failed, None)
+            if arrival is not None:
+                arrival.discard()
             if failed in self.wanted:
                 self.done(failed, told)
             reached += self.referrers.get(failed, ())

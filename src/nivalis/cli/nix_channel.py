@@ -254,12 +254,16 @@ class ChannelDesk:
         return open_store(self._layout, self._options.config)
 
     def _build(self, store: Store, derivations: Sequence[str]) -> None:
+        from nivalis.build.events import one_at_a_time
         from nivalis.build.realisation import realise
+        from nivalis.cli.effects import LazySubstituter
 
         settings = self._options.build_settings(self._environment)
         renderer = self._options.renderer(settings)
+        listen = one_at_a_time(renderer.handle)
         try:
-            result = realise(store, derivations, settings, listen=renderer.handle)
+            with LazySubstituter(store, self._environment, self._options.config, listen) as substituter:
+                result = realise(store, derivations, settings, listen=listen, substituter=substituter)
         finally:
             renderer.close()
         result.check()

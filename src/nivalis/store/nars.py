@@ -76,13 +76,13 @@ def stage_nar(store: Store, info: PathInfo, nar: int | Readable) -> Staged:
     return Staged(info, part)
 
 
-def register_staged(store: Store, batch: Sequence[Staged], *, repair: bool = False) -> None:
-    """Make all of `batch` valid, in one transaction; references must be valid, or in the batch.
+def register_staged(store: Store, batch: Sequence[Staged], *, repair: bool = False, locked: bool = False) -> None:
+    """Make all of `batch` valid, in one transaction; references must be valid, or in the batch.  `locked`: the caller holds their locks.
 
     What another process has made valid meanwhile is left as it is, unless it is to be repaired.
     """
     places = {one.info.path: store.real_path(one.info.path) for one in batch}
-    with lock_paths(places.values()):
+    with lock_paths(() if locked else places.values()):
         valid = set() if repair else store.valid_among(places)
         registrations = []
         for one in batch:
