@@ -73,10 +73,10 @@ class NarStream:
 
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-        loop.add_reader(self._reader, lambda: ready.done() or ready.set_result(None))
+        ready = asyncio.Event()
+        loop.add_reader(self._reader, ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             loop.remove_reader(self._reader)
 
