@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from debian_archive import Archive, certificate, stanza
 from fetch_server import Server, serve
 from nivalis.debian.address import DebianAddress
 from nivalis.debian.archive import SnapshotMaker
-from nivalis.debian.errors import DebianError
+from nivalis.debian.errors import DebianError, SnapshotError
 from nivalis.debian.mirror import read_mirrors
 from nivalis.debian.release import Relaxed
 from nivalis.debian.snapshot import Snapshot, compare, shard_of, spell
@@ -263,6 +264,22 @@ def test_addresses() -> None:
         assert str(DebianAddress.parse(text)) == text
     assert DebianAddress.parse("debian:sid").pockets == ["sid"]
     assert str(DebianAddress.parse("debian:a?component=main&component=contrib")) == "debian:a?component=main,contrib"
+
+
+def test_a_system_that_debian_has_not(server: Server, store: Store) -> None:
+    archive = _archive(server)
+    with pytest.raises(DebianError) as caught:
+        replace(_maker(store), system="x86_64-darwin").make(SUITE, [archive.mirror])
+    assert caught.value.code == "no-architecture"
+
+
+def test_what_is_no_snapshot(tmp_path: Path) -> None:
+    for text in (None, "{", '{"format": 99}'):
+        if text is not None:
+            (tmp_path / "snapshot.json").write_text(text)
+        with pytest.raises(SnapshotError) as caught:
+            Snapshot.open(tmp_path)
+        assert caught.value.code == "not-a-snapshot"
 
 
 def test_the_real_archive(store: Store) -> None:

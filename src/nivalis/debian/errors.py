@@ -1,12 +1,12 @@
 """What can go wrong between an archive and a snapshot.
 
-DebianError                   debian
+DebianError                   invalid-suite, no-architecture: what was asked for cannot be
 ├── ReleaseError              the signed Release
 │                             release-invalid: not a signed Release at all (an HTML page, a file that ends early)
 │                             unknown-key, bad-signature
 │                             release-expired, release-from-future, release-downgrade
 │                             release-mismatch: another suite than was asked for, or without what was asked for
-├── ArchiveIndexError         an index: index-mismatch (not what the Release says), index-invalid
+├── ArchiveIndexError         no-index; index-mismatch (not what the Release says), index-invalid
 ├── ControlError              invalid-control: a dependency or a version that cannot be read
 ├── MirrorError               no-mirror, mirror-failed, mirror-configuration
 ├── PackageGoneError          package-gone: no mirror has the file any more
