@@ -21,11 +21,12 @@ Packages that need each other in a circle cannot be built one after the other.  
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from nivalis.debian.errors import UnknownPackageError
 from nivalis.debian.index import Stanza
@@ -95,8 +96,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What a clause leads to: packages that satisfy it, best first, and the rules that may leave it out."""
 
     packages: tuple[str, ...]
@@ -125,10 +125,12 @@ class Resolver:
         taken: dict[str, str | None] = {}
         conditional: dict[str, _Answer] = {}
         for text, answer in self._answers.items():
-            if any(rule.only_for or rule.kept_by for rule in answer.rules):
+            if not answer.rules:
+                taken[text] = next((name for name in answer.packages if name not in broken), None)
+            elif any(rule.only_for or rule.kept_by for rule in answer.rules):
                 conditional[text] = answer
             else:
-                taken[text] = None if answer.rules else next((name for name in answer.packages if name not in broken), None)
+                taken[text] = None
         depends: dict[str, Sequence[str]] = {}
         for package, texts in clauses.items():
             if conditional.keys().isdisjoint(texts):
@@ -150,25 +152,27 @@ class Resolver:
     def _find_broken(self, clauses: Mapping[str, Sequence[str]]) -> dict[str, str]:
         """Who cannot have what it needs, and why; found from those that lack a package upwards."""
         answers = self._answers
-        for text in {text for texts in clauses.values() for text in texts}.difference(answers):
+        users: dict[str, list[str]] = defaultdict(list)
+        for package, texts in clauses.items():
+            for text in texts:
+                users[text].append(package)
+        satisfied_by: dict[str, list[str]] = defaultdict(list)
+        for text in users:
             answers[text] = self._answer(text)
+            for name in answers[text].packages:
+                satisfied_by[name].append(text)
         broken: dict[str, str] = {}
-        hopeless = {text for text, answer in answers.items() if not answer.packages}
+        hopeless = {text for text in users if not answers[text].packages}
         while hopeless:
             found = {}
-            for package, texts in clauses.items():
-                if hopeless.isdisjoint(texts) or package in broken:
-                    continue
-                for text in texts:
+            for package in sorted({package for text in hopeless for package in users[text]} - broken.keys()):
+                for text in clauses[package]:
                     if text in hopeless and not any(rule.applies_to(package) for rule in answers[text].rules):
                         found[package] = self._sentence(package, text, broken)
                         break
             broken |= found
-            hopeless = {
-                text
-                for text, answer in answers.items()
-                if not found.keys().isdisjoint(answer.packages) and all(name in broken for name in answer.packages)
-            }
+            touched = {text for name in found for text in satisfied_by[name]}
+            hopeless = {text for text in touched if all(name in broken for name in answers[text].packages)}
         return broken
 
     def _sentence(self, package: str, text: str, broken: Mapping[str, str]) -> str:
