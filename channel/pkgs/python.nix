@@ -1,8 +1,8 @@
 /**
   Python with modules: an environment whose `python3` finds them wherever it is run, and packages built from a pyproject or setup.py.
 
-  Debian's Python looks for itself in /usr.  Outside of one it is told where it is: the environment's tree is a farm, and its commands
-  start Python with PYTHONHOME set to that.
+  Debian's Python looks for itself in /usr.  An environment is what `venv` makes (PEP 405): `bin/python3` is a link to the program, and the file
+  `pyvenv.cfg` beside it says where the library is, which is a farm.  So it needs no /usr and no variable that its children would inherit.
 */
 { lib, self }:
 let
@@ -20,23 +20,23 @@ let
       all = closureOf packages;
       own = builtins.filter (package: !isDebian package) all;
       farm = self.makeFarm ([ self.debian.python3 ] ++ builtins.filter isDebian all);
-      paths = lib.concatMapStringsSep ":" (package: "${package}/${self.python3.sitePackages}") own;
+      folders = [ "${farm}/usr/lib/python3/dist-packages" ] ++ map (package: "${package}/${self.python3.sitePackages}") own;
     in
     self.runCommandLocal "python3-env"
-      { inherit farm paths; passthru = { inherit (self.python3) pythonVersion sitePackages; python = self.python3; isPythonEnv = true; requiredModules = all; }; }
+      {
+        inherit farm folders;
+        passthru = { inherit (self.python3) pythonVersion sitePackages; python = self.python3; requiredModules = all; };
+      }
       ''
-        mkdir -p $out/bin $out/nix-support/debian
-        for program in $farm/usr/bin/python3 $farm/usr/bin/python3.[0-9]*; do
-          name=''${program##*/}
-          case $name in *[!0-9.a-z]*) continue ;; esac
-          cat > $out/bin/$name <<END
-        #!${self.bash}/bin/bash
-        export PYTHONHOME=$farm/usr PYTHONNOUSERSITE=1''${paths:+ PYTHONPATH=$paths\''${PYTHONPATH:+:\$PYTHONPATH}}
-        exec -a "\$0" $(realpath $program) "\$@"
-        END
-          chmod +x $out/bin/$name
-        done
-        ln -s python3 $out/bin/python
+        version=$(basename "$(readlink "$farm/usr/bin/python3")")
+        mkdir -p "$out/bin" "$out/lib/$version/site-packages"
+        ln -s "$(realpath "$farm/usr/bin/python3")" "$out/bin/$version"
+        ln -s "$version" "$out/bin/python3"
+        ln -s python3 "$out/bin/python"
+        printf '%s\n' "home = $farm/usr/bin" 'include-system-site-packages = false' > "$out/pyvenv.cfg"
+        for folder in $folders; do
+          echo "import site; site.addsitedir('$folder')"
+        done > "$out/lib/$version/site-packages/packages.pth"
       '';
 
   buildPythonPackage =
@@ -52,7 +52,7 @@ let
         pythonEnv = makeEnv modules;
         buildPhase = args.buildPhase or ''
           runHook preBuild
-          python3 -m pip wheel --no-deps --no-index --no-build-isolation --no-cache-dir --wheel-dir dist .
+          python3 -m pip wheel --no-deps --no-index --no-build-isolation --no-cache-dir --wheel-dir dist . | cat
           runHook postBuild
         '';
         installPhase = args.installPhase or ''
@@ -64,11 +64,12 @@ let
           for program in $out/bin/*; do
             if [ -f "$program" ] && IFS= read -r line < "$program" && [[ $line == '#!'*python* ]]; then
               sed -i "1c #!$pythonEnv/bin/python3" "$program"
-              sed -i "2i import sys; sys.path.insert(0, '$out/${self.python3.sitePackages}')" "$program"
+              place=$(sed -n '/^from __future__/=' "$program" | tail -n 1)
+              sed -i "''${place:-1}a import sys; sys.path.insert(0, '$out/${self.python3.sitePackages}')" "$program"
             fi
           done
           for module in $pythonImportsCheck; do
-            PYTHONPATH=$out/${self.python3.sitePackages} $pythonEnv/bin/python3 -c "import $module"
+            PYTHONPATH=$out/${self.python3.sitePackages} "$pythonEnv/bin/python3" -c "import $module"
           done
         '' + args.postFixup or "";
         passthru = passthru // { requiredModules = modules; pythonModule = self.python3; };
