@@ -83,6 +83,8 @@ def set_channel_mirrors(environment: Mapping[str, str], name: str, addresses: Se
     """Keep a channel's own mirrors; none: forget them.  Raises MirrorError, OSError."""
     file = _user_file(environment)
     if file is None:
+        if not addresses:
+            return
         raise MirrorError("mirrors cannot be kept without a home", code="mirror-configuration", hint="set HOME or XDG_CONFIG_HOME")
     data = _read_file(file)
     channels = {other: kept for other, kept in data.get("channels", {}).items() if other != name}
