@@ -91,7 +91,8 @@ def _plan(places: Places, wheel: Path, known: Footprint | None, asked: str | Non
     settings = read_settings(os.environ)
     if known is not None:
         plan.store = known.store
-        is_ours = str(places.configuration) in known.additions
+        # Perhaps in another file: XDG_CONFIG_HOME may have changed.
+        is_ours = any(addition.text.startswith("store = ") for addition in known.additions.values())
     elif settings.is_set("store") and settings.text("store") != "auto":
         plan.store = settings.text("store")
         is_ours = False
