@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from build_prelude import PRELUDE
+from nivalis.cache import SecretKey
 from nivalis.store import Store
 from oracle import Result
 
@@ -129,7 +130,8 @@ def _rows(root: Path) -> dict[str, Any]:
         references = db.execute(
             "select a.path, b.path from Refs join ValidPaths a on a.id = referrer join ValidPaths b on b.id = reference"
         ).fetchall()
-    return {"paths": sorted(paths, key=str), "references": sorted(references)}
+    signatures = sum(len(sigs.split()) for *_, sigs, _ in paths if sigs)
+    return {"paths": sorted(paths, key=str), "references": sorted(references), "signatures": signatures}
 
 
 def _nar_text(root: Path) -> dict[str, bytes]:
@@ -237,3 +239,44 @@ def test_what_cppnix_built_is_not_built_again(workshop: Any, tmp_path: Path, cpp
     assert workshop.events == []
     assert workshop.realise(drv_path, mode="check").failures == {}
     assert store.path_info(workshop.realise(drv_path).paths[0]).deriver == drv_path
+
+
+def test_what_is_built_is_signed(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    files = [tmp_path / "one", tmp_path / "two"]
+    for file in files:
+        file.write_text(str(SecretKey.generate(f"{file.name}-1")))
+    text = 'shWith "x" { outputs = [ "out" "dev" ]; } "echo $out ${sh "y" "echo y > $out"} > $out; echo $out > $dev"'
+    names = " ".join(map(str, files))
+    workshop.build_all(text, secret_key_files=names)
+    answer = cpp_build(tmp_path / "theirs", "nix-build", "-E", PRELUDE + text, "--no-out-link", "--option", "secret-key-files", names)
+    assert answer.status == 0, answer.stderr
+    assert _rows(tmp_path / "root") == _rows(tmp_path / "theirs")
+    assert _rows(tmp_path / "root")["signatures"] == 6
+
+
+def test_what_was_built_elsewhere_is_signed_when_it_has_been_checked(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result]) -> None:
+    (tmp_path / "key").write_text(str(SecretKey.generate("check-1")))
+    text = 'sh "x" "echo x > $out"'
+    drv_path = workshop.instantiate(text)
+    workshop.realise(drv_path)
+    cpp_build(tmp_path / "theirs", "nix-build", "-E", PRELUDE + text, "--no-out-link")
+    for root in ("root", "theirs"):
+        with sqlite3.connect(tmp_path / root / "nix/var/nix/db/db.sqlite") as connection:
+            connection.execute("update ValidPaths set ultimate = null")
+    workshop.realise(drv_path, mode="check", secret_key_files=str(tmp_path / "key"))
+    again = ("-E", PRELUDE + text, "--no-out-link", "--check", "--option", "secret-key-files", str(tmp_path / "key"))
+    assert cpp_build(tmp_path / "theirs", "nix-build", *again).status == 0
+    assert _rows(tmp_path / "root") == _rows(tmp_path / "theirs")
+    assert _rows(tmp_path / "root")["signatures"] == 1
+
+
+@pytest.mark.parametrize("content", [None, "rubbish"])
+def test_a_key_that_cannot_be_had(content: str | None, workshop: Any, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_text(content)
+    result = workshop.realise(workshop.instantiate('sh "x" "echo x > $out"'), secret_key_files=str(file))
+    (error,) = result.failures.values()
+    assert str(file) in error.message and result.exit_status == (100 if content is None else 1)
+    # Nothing has been built in vain.
+    assert workshop.events == [event for event in workshop.events if type(event).__name__ != "BuildStarted"]

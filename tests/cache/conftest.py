@@ -6,8 +6,7 @@ import io
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -128,8 +127,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 class Server(ThreadingHTTPServer):
     """Serves a folder, as static servers do, with kept connections and ranges.
 
-    `fault` is asked for each request what becomes of it: `hang`, `close` (in the middle of the body), `drip` (a byte now and then), `endless`,
-    `html`, `no-ranges`, or an HTTP status.
+    `fault` is asked for each request what becomes of it: `hang`, `close` (in the middle of the body), `drip` (a byte now and then),
+    `drip-head` (headers without end), `close-head`, `endless`, `html`, `no-ranges`, an HTTP status, or one and where it leads.
     """
 
     daemon_threads = True
@@ -140,7 +139,8 @@ class Server(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.ranges: list[str] = []
         self.connections = 0
-        self.fault: Callable[[str], str | int | None] = lambda path: None
+        self.fault: Callable[[str], str | int | tuple[int, str] | None] = lambda path: None
+        self.on_request: Callable[[Mapping[str, str]], object] = lambda headers: None
         self.ended = threading.Event()
 
     @property
@@ -163,11 +163,23 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, path = self.server, self.path
         server.asked.append(path)
+        server.on_request(self.headers)  # type: ignore[arg-type]
         fault = server.fault(path)
+        if isinstance(fault, tuple):
+            self._head(fault[0], 0, Location=fault[1])
+            return
         file = server.folder / path.lstrip("/")
         data = file.read_bytes() if file.is_file() else None
         if fault == "hang":
             server.ended.wait()
+            return
+        if fault in ("drip-head", "close-head"):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(2 if fault == "close-head" else 1 << 30):
+                if server.ended.wait(0.3):
+                    return
+                self.wfile.write(b"X-More: headers\r\n")
+            self.close_connection = True
             return
         if fault == "html":
             data = b"<!DOCTYPE html><html><body>Welcome to the portal: log in</body></html>"
@@ -264,10 +276,3 @@ def nix(oracle: Oracle) -> Nix:
         return result
 
     return run
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.01)

@@ -193,6 +193,7 @@ class _Bounded(io.RawIOBase):
         self._sock = sock
         self._stream = sock.makefile("rb", buffering=0)
         self._end: float | None = None
+        self.is_at_end = False
         self.allow(sock.gettimeout())
 
     def allow(self, seconds: float | None) -> None:
@@ -208,7 +209,9 @@ class _Bounded(io.RawIOBase):
             if left <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-        return self._stream.readinto(buffer)
+        size = self._stream.readinto(buffer)
+        self.is_at_end = size == 0
+        return size
 
     def close(self) -> None:
         self._stream.close()
@@ -223,6 +226,12 @@ class _Response(http.client.HTTPResponse):
         self.fp.close()
         self._bounded = _Bounded(sock)
         self.fp = io.BufferedReader(self._bounded)
+
+    def begin(self) -> None:
+        super().begin()
+        # To http.client a head ends where the connection does, and a body of unknown length would follow.
+        if self._bounded.is_at_end:
+            raise ConnectionResetError("connection ended within the headers")
 
     def allow(self, seconds: float | None) -> None:
         """All that is read from now on must come within so many seconds."""
