@@ -27,19 +27,19 @@ let
   archive = import ./pkgs/archive.nix { inherit lib; snapshot = folder; };
 
   wanted = if system != null then system else if builtins.isString localSystem then localSystem else localSystem.system or null;
-  checked =
+  check =
     if crossSystem != null then throw "this channel compiles for its own architecture, ${archive.system}, and for no other: `crossSystem` cannot be given"
     else if wanted != null && wanted != archive.system then
       throw "this channel has packages for ${archive.system}, not for ${wanted}: `nivalis channel add NAME debian:SUITE --arch ARCHITECTURE` makes one that has"
-    else archive.system;
+    else null;
 
   settings = import ./pkgs/settings.nix { inherit lib; };
 
   pkgs = import ./pkgs {
     inherit lib archive;
-    system = checked;
+    inherit (archive) system;
     config = settings.config pkgs config;
     overlays = settings.overlays overlays;
   };
 in
-pkgs
+builtins.seq check pkgs

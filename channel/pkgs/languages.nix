@@ -13,7 +13,7 @@ let
       start = stringLength prefix;
       end = stringLength suffix;
       fits = name:
-        substring 0 start name == prefix && (end == 0 || substring (stringLength name - end) end name == suffix) && stringLength name > start + end;
+        substring 0 start name == prefix && stringLength name > start + end && (end == 0 || substring (stringLength name - end) end name == suffix);
       stem = name: substring start (stringLength name - start - end) name;
       found = filter fits (attrNames archive.names);
       own = listToAttrs (map (name: { name = stem name; value = archive.packages.${name}; }) found);
@@ -30,7 +30,7 @@ let
   # Debian's package, and what nixpkgs' users ask of an interpreter.
   extendPython = package:
     let
-      version = lib.concatStringsSep "." (lib.take 2 (lib.splitVersion archive.names.python3));
+      version = lib.versions.majorMinor archive.names.python3;
       python = package // {
         pkgs = self.python3Packages;
         pythonVersion = version;
