@@ -3,11 +3,14 @@
 The packages, and the direction of their imports, from the top down:
 
     cli                      one file per command
-    lang, store              the language's face; the store that holds what an evaluation writes
+    profile                  generations, user environments, channels, shells
+    debian, build, cache     an archive as a source of packages; realising derivations; binary caches
+    fetch                    the one door to the network
+    lang, store              the language's face; the store on disk
+    settings                 what is configured
     _native                  the kernel: parser, evaluator, byte formats; compiled, and without effects
 
-`nivalis.errors` is the one tree of errors and stands below all of them.  What is not here yet (building, caches, profiles,
-systems, clouds) has its place in this list when it comes.
+`nivalis.errors` is the one tree of errors and stands below all of them.
 
 This module imports nothing, so that `import nivalis` costs nothing: take names from the packages.
 """

@@ -287,13 +287,14 @@ def _make_debian_channel(store: Store, places: Places, channel: Channel, source:
         return store.add_path(f"{folder}/tree", f"{channel.name}-{date}", references=[snapshot])
 
 
-def _own_expressions() -> Path:
-    """The folder of the expressions that ship as <nixpkgs>: in the package, or in the checkout that it runs from."""
-    package = Path(nivalis.__file__).parent
-    for folder in (package / "channel", package.parent.parent / "channel"):
-        if (folder / "default.nix").is_file():
-            return folder
-    raise ChannelError("the expressions of Debian's channel are missing", code="no-expressions", where=str(package), hint="install nivalis again")
+def _own_expressions() -> str:
+    """The folder of the expressions that ship as <nixpkgs>."""
+    place = nivalis.channel_place()
+    if place is None:
+        raise ChannelError(
+            "the expressions of Debian's channel are missing", code="no-expressions", where=nivalis.__file__, hint="install nivalis again"
+        )
+    return place
 
 
 def _fetch(source: Source, channel: Channel) -> str:
