@@ -52,7 +52,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (expressions / "default.nix").write_text("builtins.attrNames (builtins.fromJSON (builtins.readFile ./snapshot/names.json))\n")
     (expressions / "lib/default.nix").write_text("{ }\n")
     # What ships is another test's; here it only has to arrive.
-    monkeypatch.setattr("nivalis.profile.channels._own_expressions", lambda: expressions)
+    monkeypatch.setattr("nivalis.profile.channels._own_expressions", lambda: str(expressions))
     monkeypatch.setattr("nivalis.debian.archive.debian_keys", lambda: [certificate()])
     (tmp_path / "home").mkdir()
     for name in ("NIX_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "NIX_REMOTE"):
