@@ -118,6 +118,10 @@ def test_alternatives(tmp_path: Path, make: Make) -> None:
     # Into a folder that would be one link otherwise.
     assert one["usr/share/man/man1/awk.1.gz"] == "/usr/share/man/man1/mawk.1.gz"
     assert both["usr/bin/awk"] == "/usr/bin/gawk" and "usr/share/man/man1/awk.1.gz" not in both
+    # Nothing gets beside the trees that a farm consists of.
+    hostile = "update-alternatives --install /nix-support/debian/packages x /usr/bin/mawk 1 --slave /../../tmp/y y /usr/bin/mawk"
+    out = grow(tmp_path / "hostile", make("hostile", postinst=hostile), mawk)
+    assert (out / package.SUPPORT / "packages").read_text().splitlines()[0].endswith("-hostile") and not (out / "tmp").exists()
     bash = make("bash", file("usr/bin/bash"))
     dash = make("dash", file("usr/bin/dash"), link("bin/sh", "dash"))
     assert links(grow(tmp_path / "bash", bash, mawk))["usr/bin/sh"] == "/usr/bin/bash"

@@ -155,6 +155,8 @@ HOSTILE = {
     "hard link out": (_of(special("usr/a", tarfile.LNKTYPE, "../../etc/passwd")), "deb-escapes"),
     "hard link to nothing": (_of(special("usr/a", tarfile.LNKTYPE, "usr/b")), "invalid-deb"),
     "too deep": (_of(file("a/" * 200 + "b")), "deb-escapes"),
+    "too long": (_of(file("a" * 300)), "deb-escapes"),
+    "a line in an owner": (_of(file("usr/a", mode=0o4755, owner="a\nb")), "invalid-deb"),
     "device": (_of(special("dev/null", tarfile.CHRTYPE)), "deb-device"),
     "block device": (_of(special("dev/sda", tarfile.BLKTYPE)), "deb-device"),
     "pipe": (_of(special("run/x", tarfile.FIFOTYPE)), "deb-device"),

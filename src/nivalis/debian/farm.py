@@ -32,6 +32,7 @@ __all__ = ["FORMAT", "build", "make_farm"]
 FORMAT = "1"
 
 _TREES = ("usr", "etc")
+_BELOW = ("usr/", "etc/")
 _CERTIFICATES = "usr/share/ca-certificates/mozilla"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 # What scripts copy out of /usr, unless a package has it in /etc.
@@ -90,7 +91,7 @@ class _Farm:
         self._owners: dict[str, str] = {}
         self._unfolded: set[tuple[str, str]] = set()
         self._setuid: set[tuple[str, str]] = set()
-        self._copied: set[tuple[str, str]] = set()
+        self._copied: set[tuple[str | None, str]] = set()
 
     def add(self, package: str) -> None:
         self._unfolded |= {(package, folder) for (folder,) in read_record(package, "unfolded")}
@@ -117,8 +118,8 @@ class _Farm:
         return None
 
     def add_link(self, path: str, target: str) -> None:
-        """Add a link of our own where nothing is; the folders above it become real ones."""
-        if not self.exists(path) and self._open(posixpath.dirname(path)):
+        """Add a link of our own where nothing is; the folders above it become real ones.  One that belongs nowhere in a farm is left out."""
+        if path.startswith(_BELOW) and not self.exists(path) and self._open(posixpath.dirname(path)):
             self._entries[path] = target
 
     def make_folder(self, path: str) -> None:
@@ -139,7 +140,7 @@ class _Farm:
         for path, target in sorted(self._entries.items()):
             if target is None:
                 os.mkdir(f"{out}/{path}")
-            elif (self._owners.get(path, ""), path) in self._copied:
+            elif (owner := self._owners.get(path), path) in self._copied and target == f"{owner}/{path}":
                 shutil.copy(target, f"{out}/{path}")
             else:
                 os.symlink(target, f"{out}/{path}")

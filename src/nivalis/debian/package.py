@@ -56,6 +56,7 @@ _COPIED = re.compile(
     r"|usr/bin/qemu-system-[^/]+"
 )
 _DEEPEST = 100
+_LONGEST_NAME = 255
 _LARGEST_CONTROL = 16 << 20
 
 
@@ -226,6 +227,8 @@ class _Tree:
                 self.elves.append(place)
         self.files.add(place)
         if member.mode & 0o6000:
+            if not _is_field(member.owner + member.group):
+                raise DebError(f"package has a file whose owner cannot be: `{member.name}`", where=source)
             self.setuid.append((f"{member.mode & 0o7777:04o}", member.owner, member.group, place))
 
     def _adjusted(self, place: str, target: str) -> str:
@@ -248,9 +251,15 @@ class _Tree:
 
 def _checked(name: str, source: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts or name.startswith("/") or len(parts) > _DEEPEST or "\n" in name or "\t" in name:
+    is_bad = ".." in parts or name.startswith("/") or len(parts) > _DEEPEST or not _is_field(name)
+    if is_bad or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts):
         raise DebError(f"package has a name that leaves it, or that cannot be: `{name}`", code="deb-escapes", where=source)
     return "/".join(parts)
+
+
+def _is_field(text: str) -> bool:
+    """Whether a text can stand in one of the records."""
+    return "\n" not in text and "\t" not in text
 
 
 def _resolved(place: str, target: str) -> str:
