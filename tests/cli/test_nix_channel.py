@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import pytest
 from fetch_server import Server, serve
 from nivalis.build.errors import SandboxError
 from nivalis.build.sandbox import check_available
+from nivalis.cache import push
 from nivalis.cli.nix_channel import nix_channel
 from nivalis.errors import NivalisError
 from nivalis.profile.channels import add_channel, infer_name, read_channels
+from nivalis.store import Store, StoreLayout
 from oracle import cppnix28
 
 Program = Callable[..., str]
@@ -202,6 +205,30 @@ def test_a_moved_store(environment: dict[str, str], ours: Program, server: Serve
     assert _instantiate("--eval", "-E", "import <foo>").stdout == "1\n"
     ours("--remove", "foo")
     assert "search-path" in _instantiate("--eval", "-E", "import <foo>").stderr
+
+
+def test_an_unpacked_channel_comes_from_a_cache(
+    environment: dict[str, str],
+    ours: Program,
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _publish(server, "/foo", "1")
+    ours("--add", f"{server.address}/foo")
+    ours("--update")
+    unpacked = os.path.dirname(os.path.realpath(_profile(environment) / "foo/default.nix"))
+    path = os.path.dirname(unpacked) if os.path.basename(unpacked) == "foo" else unpacked
+    with Store.open(StoreLayout.parse("", environment)) as store:
+        push(store, [path], str(tmp_path / "cache"))
+    for name in ("store", "var"):
+        subprocess.run(["chmod", "-R", "u+w", tmp_path / name], check=True)
+        shutil.rmtree(tmp_path / name)
+    monkeypatch.setenv("NIX_CONFIG", f"substituters = {tmp_path}/cache\nrequire-sigs = false\n")
+    assert nix_channel(["--update"]) == 0
+    assert f"copying path '{path}' from 'file://{tmp_path}/cache'..." in capsys.readouterr().err
+    assert (_profile(environment) / "foo/default.nix").read_text() == "1"
 
 
 def test_killed_at_any_moment(environment: dict[str, str], ours: Program, server: Server) -> None:
