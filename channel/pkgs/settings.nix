@@ -31,7 +31,7 @@ in
       found = first [ (getEnv "NIXPKGS_CONFIG") (inHome "config.nix") ];
       value = load (if given != null then given else if found == null then { } else /. + found);
     in
-    if lib.isFunction value then value { inherit lib pkgs; } else value;
+    if lib.isFunction value then value (builtins.intersectAttrs (lib.functionArgs value) { inherit lib pkgs; }) else value;
 
   /** what was given, or null -> [overlay] */
   overlays = given:
