@@ -228,7 +228,8 @@ class Job:
         if farm is None:
             return None
         place = self._store.real_path(farm) if farm in inputs else ""
-        if not os.path.isdir(f"{place}/usr"):
+        # Not by way of links: one could lead out of the store, into this machine.
+        if not place or os.path.islink(place) or os.path.islink(f"{place}/usr") or not os.path.isdir(f"{place}/usr"):
             raise CannotBuildError(f"`usrFarm` names no input that has a folder `usr`: `{farm}`")
         return farm, place
 

@@ -15,7 +15,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +24,7 @@ __all__ = ["Sandbox", "check_available", "make_etc"]
 
 UID, GID = 1000, 100
 _PROGRAM = "bwrap"
+_MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _HINT = (
     "`--option sandbox false` builds without, unless the store is under another root: then a builder sees the whole machine and the "
     "network, can read what the user can read, and what it makes may depend on all that"
@@ -105,10 +105,10 @@ class Sandbox:
         if self.farm is None:
             return {}
         path, place = self.farm
-        links = {entry.path.removeprefix(place): os.readlink(entry.path) for entry in os.scandir(place) if entry.is_symlink()}
-        with suppress(FileNotFoundError):
-            links |= {f"/etc/{name}": f"{path}/etc/{name}" for name in os.listdir(f"{place}/etc") if name not in self.etc}
-        return dict(sorted(links.items()))
+        links = {f"/{name}": os.readlink(f"{place}/{name}") for name in _MERGED if os.path.islink(f"{place}/{name}")}
+        if os.path.isdir(f"{place}/etc") and not os.path.islink(f"{place}/etc"):
+            links |= {f"/etc/{name}": f"{path}/etc/{name}" for name in sorted(os.listdir(f"{place}/etc")) if name not in self.etc}
+        return links
 
     def _is_in_farm(self, place: str, links: Mapping[str, str]) -> bool:
         parents = {"/".join(place.split("/")[: depth + 2]) for depth in range(place.count("/"))}
