@@ -302,11 +302,11 @@ def _patch(tree: _Tree, machine: int, multiarch: str, packages: list[str]) -> li
         elif elf is not None:
             described[place] = elf
     finder = _Finder(tree, multiarch)
-    for place, (_, _, soname, _, _) in described.items():
-        if soname is not None or posixpath.dirname(place) in finder.standard:
+    for place in described:
+        if ".so" in posixpath.basename(place):
             finder.add(posixpath.basename(place), tree.out, posixpath.dirname(place))
     for place in tree.links:
-        if ".so" in place and (target := tree.resolve(place)) is not None and target in described:
+        if ".so" in posixpath.basename(place) and (target := tree.resolve(place)) is not None and target in described:
             finder.add(posixpath.basename(place), tree.out, posixpath.dirname(place))
     own = finder.own()
     for package in packages:
@@ -332,7 +332,7 @@ class _Finder:
     """Which package has a library, as `ld.so` would find it if all packages were one tree."""
 
     def __init__(self, tree: _Tree, multiarch: str) -> None:
-        self.standard = [f"usr/lib/{multiarch}", "usr/lib", "usr/lib64"]
+        self._standard = [f"usr/lib/{multiarch}", "usr/lib", "usr/lib64"]
         self._tree = tree
         self._known: dict[str, list[tuple[str, str]]] = {}
 
@@ -345,7 +345,7 @@ class _Finder:
     def find(self, name: str, searched: list[str]) -> str | None:
         """The folder of a library, as an absolute path."""
         places = self._known.get(name, [])
-        for wanted in (*searched, *self.standard):
+        for wanted in (*searched, *self._standard):
             for package, folder in places:
                 if folder == wanted:
                     return f"{package}/{folder}"
