@@ -6,7 +6,7 @@
 */
 { lib, archive, system, config, overlays }:
 let
-  inherit (builtins) filter isList listToAttrs mapAttrs attrNames;
+  inherit (builtins) filter isList mapAttrs;
 
   names = import ./names.nix;
 
@@ -34,7 +34,7 @@ let
     // import ./fetchers.nix { inherit lib; }
     // {
       inherit lib system config overlays;
-      inherit (archive) virtual;
+      inherit (archive) makeFarm virtual;
       inherit (import ./stdenv { inherit lib archive config; pkgs = self; }) stdenv stdenvNoCC mkShell mkShellNoCC;
 
       /** Debian's packages and no other names: `debian.docker` is what the archive calls so. */
@@ -57,11 +57,9 @@ let
       buildPlatform = self.stdenv.hostPlatform;
       targetPlatform = self.stdenv.hostPlatform;
       path = ../.;
-      makeFarm = packages: archive.makeFarm packages;
     };
 
-  layers =
-    lib.optional (config ? packageOverrides) (_: config.packageOverrides) ++ overlays;
+  layers = lib.optional (config ? packageOverrides) (_: config.packageOverrides) ++ overlays;
   make = given: lib.fix (lib.foldl' (f: overlay: lib.extends overlay f) base given);
 in
 make layers

@@ -457,12 +457,12 @@ def run_alone(store: Store, path: str, program: str) -> str:
 @pytest.mark.parametrize(("name", "program", "said"), [("greet", "bin/greet", "greet 1."), ("uses", "bin/a", "1."), ("hi", "bin/hi", "hi True")])
 def test_programs_from_sources(real: tuple[Store, str], name: str, program: str, said: str) -> None:
     store, text = real
-    path = Builder(store, text).build(name)
+    Builder(store, text).build(name)
+    with Evaluator(store, EvalSettings(system=SYSTEM)) as evaluator:
+        path, drv_path = map(str, evaluator.eval(f"with ({text}).{name}; [ outPath drvPath ]").to_python())
     assert run_alone(store, path, program).startswith(said)
     names = {one[44:] for one in store.database.closure([path])}
     assert not [one for one in names if one.startswith(("gcc-1", "binutils", "make-"))], "a compiler is in the closure"
-    with Evaluator(store, EvalSettings(system=SYSTEM)) as evaluator:
-        drv_path = str(evaluator.eval(f"(({text}).{name}).drvPath").to_python())
     again = dataclasses.replace(BuildSettings.make(SYSTEM, os.environ, {}), mode="check")
     realise(store, [drv_path], again).check()
 

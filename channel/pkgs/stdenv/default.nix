@@ -9,7 +9,7 @@
 */
 { lib, archive, config, pkgs }:
 let
-  inherit (builtins) attrNames concatLists filter isAttrs isFunction isList isString;
+  inherit (builtins) concatLists filter isAttrs isList;
 
   debian = archive.packages;
 
@@ -43,26 +43,29 @@ let
   # A store path that is not forced into being: only compared.
   keyOf = input: if isDebian input then "debian:${input.debian.name}" else builtins.unsafeDiscardStringContext "${input}";
 
-  # nixpkgs passes a flag as `true`, and an absent one as nothing.
-  clean = attrs: removeAttrs attrs ([ "meta" "passthru" "pos" "env" "finalPackage" "checkInputs" "nativeCheckInputs" "installCheckInputs" "nativeInstallCheckInputs" "enableParallelBuilding" "enableParallelChecking" "strictDeps" "__darwinAllowLocalNetworking" "hardeningDisable" "hardeningEnable" ]);
+  # What is no variable of the build; hardening is as Debian's compiler has it.
+  withoutOwn = attrs: removeAttrs attrs [
+    "meta" "passthru" "pos" "env" "checkInputs" "nativeCheckInputs" "installCheckInputs" "nativeInstallCheckInputs" "builder" "realBuilder"
+    "enableParallelBuilding" "enableParallelChecking" "strictDeps" "__darwinAllowLocalNetworking" "hardeningDisable" "hardeningEnable"
+  ];
 
-  makeStdenv = { name, base }:
+  makeStdenv = { name, hasCompiler }:
     let
-      build = attrs: drv:
+      build = name: attrs:
         let
           checked = lib.optionals (attrs.doCheck or false) (attrs.nativeCheckInputs or [ ] ++ attrs.checkInputs or [ ])
             ++ lib.optionals (attrs.doInstallCheck or false) (attrs.nativeInstallCheckInputs or [ ] ++ attrs.installCheckInputs or [ ]);
           direct = listOf (concatLists (map (kind: listOf (attrs.${kind} or [ ])) kinds) ++ checked);
           all = closureOf (lib.concatMap withHeaders direct);
           own = filter (input: !isDebian input) all;
-          farm = archive.makeFarm (base ++ map (one: debian.${one}) (lib.unique (map (one: one.debian.name) (filter isDebian all))));
+          farm = archive.makeFarm (tools ++ lib.optionals hasCompiler compiler ++ map (one: debian.${one}) (lib.unique (map (one: one.debian.name) (filter isDebian all))));
           outputs = attrs.outputs or [ "out" ];
-          parallel = attrs.enableParallelBuilding or (config.enableParallelBuildingByDefault or false);
+          parallel = attrs.enableParallelBuilding or config.enableParallelBuildingByDefault or false;
         in
-        derivation (clean attrs // lib.genAttrs kinds (kind: listOf (attrs.${kind} or [ ])) // {
-          name = drv.name;
+        derivation (withoutOwn attrs // lib.genAttrs kinds (kind: listOf (attrs.${kind} or [ ])) // {
+          inherit name outputs;
           inherit (archive) system;
-          inherit outputs;
+          __ignoreNulls = true;
           builder = attrs.realBuilder or "${debian.bash}/bin/bash";
           args = attrs.args or [ "-e" (attrs.builder or "${folder}/default-builder.sh") ];
           stdenv = folder;
@@ -82,34 +85,30 @@ let
             if attrs ? name then attrs.name
             else if attrs ? pname then lib.strings.sanitizeDerivationName "${attrs.pname}-${attrs.version or (throw "mkDerivation: `${attrs.pname}` has a `pname` and no `version`")}"
             else throw "mkDerivation: needs `pname` and `version`, or `name`";
-          drv = build attrs { name = drvName; };
+          drv = build drvName attrs;
           outputs = attrs.outputs or [ "out" ];
-          shared = {
+          package = lib.extendDerivation true ({
             name = drvName;
-            meta = { outputsToInstall = [ (if lib.elem "bin" outputs then "bin" else builtins.head outputs) ] ++ lib.optional (lib.elem "man" outputs) "man"; platforms = [ archive.system ]; available = true; }
-              // attrs.meta or { };
-            inherit (attrs) passthru;
             inherit stdenv;
-            override = arguments: throw "`${drvName}` was made by no function that `override` could call again: `callPackage` makes such packages";
+            meta = {
+              outputsToInstall = [ (if lib.elem "bin" outputs then "bin" else builtins.head outputs) ] ++ lib.optional (lib.elem "man" outputs) "man";
+              platforms = [ archive.system ];
+              available = true;
+            } // attrs.meta or { };
+            passthru = attrs.passthru or { };
+            override = _: throw "`${drvName}` was made by no function that `override` could call again: `callPackage` makes such packages";
             overrideAttrs = f: make (final: let prev = rattrs final; in prev // lib.toExtension f final prev);
-            inputDerivation = drv;
-          };
-          package = lib.extendDerivation true ({ passthru = { }; } // lib.filterAttrs (key: _: key != "passthru" || attrs ? passthru) shared // attrs.passthru or { }
-            // lib.optionalAttrs (attrs ? pname) { inherit (attrs) pname; } // lib.optionalAttrs (attrs ? version) { inherit (attrs) version; }) drv;
+          } // lib.getAttrs (filter (key: attrs ? ${key}) [ "pname" "version" ]) attrs // attrs.passthru or { }) drv;
         in
         package;
 
       stdenv = {
         inherit name;
-        type = "derivation";
-        outPath = folder;
-        drvPath = folder;
         inherit (archive) system;
-        outputs = [ "out" ];
-        outputName = "out";
+        outPath = folder;
         mkDerivation = given: make (lib.toFunction given);
         shell = "${debian.bash}/bin/bash";
-        cc = if base == tools then null else pkgs.gcc // { isGNU = true; isClang = false; cc = pkgs.gcc; targetPrefix = ""; };
+        cc = if !hasCompiler then null else pkgs.gcc // { isGNU = true; isClang = false; cc = pkgs.gcc; targetPrefix = ""; };
         hostPlatform = platform;
         buildPlatform = platform;
         targetPlatform = platform;
@@ -146,9 +145,9 @@ let
 in
 rec {
   /** Tools and a C compiler. */
-  stdenv = makeStdenv { name = "stdenv"; base = tools ++ compiler; };
+  stdenv = makeStdenv { name = "stdenv"; hasCompiler = true; };
   /** Tools alone. */
-  stdenvNoCC = makeStdenv { name = "stdenv-no-cc"; base = tools; };
+  stdenvNoCC = makeStdenv { name = "stdenv-no-cc"; hasCompiler = false; };
   /** { packages ? [ ]; inputsFrom ? [ ]; shellHook ? ""; … } -> derivation: for nix-shell. */
   mkShell = makeShell stdenv;
   mkShellNoCC = makeShell stdenvNoCC;
