@@ -24,11 +24,7 @@ let
   withMeta = drv: { meta ? { }, passthru ? { }, ... }: drv // { inherit meta passthru; } // passthru;
 
   run = stdenv: name: env: script:
-    stdenv.mkDerivation ({
-      inherit name;
-      buildCommand = script;
-      passAsFile = [ "buildCommand" ] ++ env.passAsFile or [ ];
-    } // removeAttrs env [ "passAsFile" ]);
+    stdenv.mkDerivation ({ inherit name; buildCommand = script; } // env // { passAsFile = [ "buildCommand" ] ++ env.passAsFile or [ ]; });
 
   # Which of a package's outputs an environment shows, with their priority, for `builtin:buildenv`.
   outputsOf = extra: drv:
@@ -97,13 +93,13 @@ rec {
       meta = { mainProgram = name; } // meta;
     };
 
-  /** [derivation] -> path -> text -> … : one file of several, joined. */
+  /** name -> [file] -> derivation: one file of several. */
   concatText = name: files: plain name { inherit files; } "cat $files > $out";
 
   /** { name; paths; postBuild ? ""; … } -> derivation: a tree of links with real folders; of two files the first is taken. */
-  symlinkJoin = { name ? "${args_.pname}-${args_.version}", paths, preferLocalBuild ? true, allowSubstitutes ? false, postBuild ? "", ... }@args_:
+  symlinkJoin = { name ? "${args.pname}-${args.version}", paths, preferLocalBuild ? true, allowSubstitutes ? false, postBuild ? "", ... }@args:
     runCommand name
-      (removeAttrs args_ [ "name" "postBuild" ] // { inherit paths preferLocalBuild allowSubstitutes; passAsFile = [ "paths" ]; })
+      (removeAttrs args [ "name" "postBuild" ] // { inherit paths preferLocalBuild allowSubstitutes; passAsFile = [ "paths" ]; })
       ''
         mkdir -p $out
         for path in $(< $pathsPath); do
@@ -179,11 +175,11 @@ rec {
       '')
       args // { propagatedBuildInputs = propagatedBuildInputs ++ deps; };
 
-  /** A file, or a folder's file, with `@NAME@` replaced. */
+  /** A file with each `@name@` replaced by the attribute of that name. */
   substituteAll = args: runCommandLocal args.name or (baseNameOf (toString args.src)) args "substituteAll $src $out";
   replaceVars = src: vars: runCommandLocal (baseNameOf (toString src)) (vars // { inherit src; }) "substituteAll $src $out";
 
-  /** derivation -> derivation: nothing of it is built. */
+  /** A folder and a file with nothing in them. */
   emptyDirectory = plain "empty-directory" { } "mkdir $out";
   emptyFile = plain "empty-file" { } ": > $out";
 }
