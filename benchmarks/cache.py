@@ -2,7 +2,11 @@
 
 Every program has a store and a cache of its own below the temporary folder (TMPDIR's), made anew before each run, and remembers nothing of
 the run before.  The server runs on loopback and has all files in memory; with a delay, each of its answers leaves that much
-after its request has come, as over a line with so long a way (connecting is not delayed).
+after its request has come, as over a line with so long a way (connecting is not delayed; kernels without netem can do so, too).  Rows with
+the delay are of fewer paths, since CppNix 2.8 takes 30 ms for each.
+
+The profile is made by `nix-env --install` of two packages whose 3000 files end in one folder of links, in a store without it, and becomes the current
+one by that.
 
 All fetch by `nix-store --realise`.  CppNix's `nix copy`, which fetches in another way, has a row of its own, beside the same command of ours; not
 with the delay, where it takes a minute and more.
@@ -14,7 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +48,9 @@ class Closure:
 
 
 SMALL = Closure("2000 small paths", 2000, 6_000)
+FEWER = Closure("500 small paths", 500, 6_000)
 LARGE = Closure("4 paths of 96 MiB", 4, 96 << 20)
+LINKS = 3000
 
 
 class Bench:
@@ -63,7 +69,8 @@ class Bench:
             (f"fetch {SMALL.name}", partial(self.fetch_row, SMALL, 0, "realise")),
             (f"fetch {SMALL.name}, nix copy", partial(self.fetch_row, SMALL, 0, "copy")),
             (f"fetch {LARGE.name}", partial(self.fetch_row, LARGE, 0, "realise")),
-            (f"fetch {SMALL.name}, 20 ms of delay", partial(self.fetch_row, SMALL, DELAY, "realise")),
+            (f"fetch {FEWER.name}, 20 ms of delay", partial(self.fetch_row, FEWER, DELAY, "realise")),
+            (f"switch to a profile of {LINKS} links", self.profile_row),
         ]
         return [make(name) for name, make in table if self.plan.is_wanted(name)]
 
@@ -98,12 +105,45 @@ class Bench:
                 programs.append(self.program(peer, argv, root, partial(self.forget, root)))
             return Row(name, self.plan.measure(name, programs, compare_output=False), DELAYED if delay else BARE)
 
+    def profile_row(self, name: str) -> Row:
+        trees = []
+        for package in ("one-1", "two-1"):
+            tree = self.folder("trees") / package / "bin"
+            tree.mkdir(parents=True)
+            for number in range(LINKS // 2):
+                (tree / f"{package}-{number}").write_text(package)
+            trees.append(str(tree.parent))
+        place = self.folder("profile")
+        # Not under another root: CppNix looks into the profile that it replaces by what its links say.
+        own = {"NIX_STORE_DIR": f"{place}/store", "NIX_STATE_DIR": f"{place}/var", "NIX_LOG_DIR": f"{place}/log", "NIX_REMOTE": ""}
+        paths: list[str] = []
+
+        def prepare() -> None:
+            remove(place)
+            place.mkdir()
+            added = check_run([str(COMMAND), "--add", *trees], {**self.environment(None), **own})
+            paths[:] = added.split()
+
+        prepare()
+        programs = []
+        for peer in (None, *self.plan.peers):
+            command = [str(COMMAND.with_name("nix-env"))] if peer is None else peer.command("nix-env")
+            argv = [*command, "--profile", f"{place}/var/profiles/p", "--install", *paths]
+            programs.append(Program(_name(peer), argv, {**self.environment(peer), **own}, prepare=prepare))
+        figures = self.plan.measure(name, programs, compare_output=False)
+        if len(os.listdir(place / "var/profiles/p/bin")) != LINKS:
+            raise BenchmarkError(f"{name}: the profile has not all links")
+        return Row(name, figures, BARE)
+
     # ---- the programs ----
 
     def program(self, oracle: Oracle | None, argv: Sequence[str], root: Path, prepare: Callable[[], None]) -> Program:
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder("home")), "LC_ALL": "C.UTF-8", "NIX_REMOTE": f"local?root={root}"}
-        env |= {"NIX_CONF_DIR": str(self.folder("empty"))} if oracle is None else oracle.env
-        return Program(_name(oracle), argv, env, prepare=prepare)
+        return Program(_name(oracle), argv, {**self.environment(oracle), "NIX_REMOTE": f"local?root={root}"}, prepare=prepare)
+
+    def environment(self, oracle: Oracle | None) -> dict[str, str]:
+        """What a program sees, but for its store."""
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder("home")), "LC_ALL": "C.UTF-8"}
+        return env | ({"NIX_CONF_DIR": str(self.folder("empty"))} if oracle is None else dict(oracle.env))
 
     def forget(self, root: Path) -> None:
         remove(root)
@@ -123,7 +163,7 @@ class Bench:
         store, top = self.make_store(closure)
         cache = self.plan.folder / f"cache-{closure.count}"
         if not cache.exists():
-            compression = "xz" if closure is SMALL else "zstd"
+            compression = "zstd" if closure is LARGE else "xz"
             address = f"{cache}?compression={compression}"
             check_run([str(COMMAND.with_name("nivalis")), "cache", "push", "--quiet", "--store", f"local?root={store}", address, top])
         return cache
@@ -154,8 +194,8 @@ def remove(place: Path) -> None:
         shutil.rmtree(place)
 
 
-def check_run(argv: Sequence[str]) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+def check_run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchmarkError(f"{argv[0]} failed: {done.stderr.strip()[-500:]}")
     return done.stdout
