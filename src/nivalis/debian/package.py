@@ -48,12 +48,12 @@ _TOP_LINKS = ("bin", "sbin", "lib", "share")
 # Libraries that a library opens by their names, and does not work without.
 _OPENED = {"libc.so.6": ("libgcc_s.so.1",)}
 # Programs that find their parts by their own place, after following all links, and whose parts are in several packages: compilers' drivers,
-# Java's tools, emulators.
+# Java's tools, CMake, emulators.
 _COPIED = re.compile(
     r"usr/bin/[^/]+-linux-gnu[^/]*-(gcc|g\+\+|cpp|gfortran|gccgo|gdc|gm2|gnat)-\d+"
     r"|usr/lib/llvm-[^/]+/bin/clang(-\d+)?"
     r"|usr/lib/jvm/[^/]+/bin/[^/]+"
-    r"|usr/bin/qemu-system-[^/]+"
+    r"|usr/bin/(cmake|cpack|ctest|qemu-system-[^/]+)"
 )
 _DEEPEST = 100
 _LONGEST_NAME = 255
