@@ -1,6 +1,6 @@
 """Where mirrors come from, and how to ask them one after the other.
 
-A mirror is the address of a Debian archive, such as `http://deb.debian.org/debian`: what has `dists/` and `pool/` below it.  Which ones are used is
+A mirror is the address of a Debian archive, as `http://mirror.example/debian`: what has `dists/` and `pool/` below it.  Which ones are used is
 configuration and nothing else: what is taken from a mirror is checked against signatures and hashes, and no address gets into a
 snapshot or a derivation.
 
@@ -57,7 +57,7 @@ class Mirrors:
             raise MirrorError(
                 "no mirror of Debian is known",
                 code="no-mirror",
-                hint="this machine's apt has none; `nivalis channel add NAME debian:SUITE --mirror http://deb.debian.org/debian` names one",
+                hint="this machine's apt has none; `nivalis channel add NAME debian:SUITE --mirror http://…/debian` names one",
             )
         return found
 
