@@ -262,16 +262,19 @@ def test_an_ordinary_user_builds_in_a_store_of_their_own(shell: str) -> None:
 
 
 def _as_user(home: Path) -> int:
+    import shutil
+
     from build_prelude import PRELUDE
-    from nivalis.build import BuildSettings, realise
+    from nivalis.build import BuildSettings, mounts, realise
     from nivalis.lang import EvalSettings, Evaluator
     from nivalis.store import StoreLayout
 
+    # Once with few inputs, and once with so many that a process mounts them: a program and a Python that this user may read.
+    mounts.__file__ = shutil.copy(mounts.__file__, home)
+    sys.executable = "/usr/bin/python3"
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-    # Once with few inputs, and once with so many that they are mounted beforehand, by a Python that this user may run.
-    sys.executable = "/usr/bin/python3"
     text = """let few = sh "few" "[ $(id -u) = 1000 ]; echo one > $out"; in
         shWith "top" { many = texts 99; } "cat $many > /dev/null; cat ${few} > $out; rm -rf /build/*" """
     with Store.open(StoreLayout.under(home / "store")) as store:
