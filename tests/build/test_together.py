@@ -266,6 +266,7 @@ def test_an_ordinary_user_builds_in_a_store_of_their_own(shell: str) -> None:
 
 def _as_user(home: Path) -> int:
     import shutil
+    import tempfile
 
     from build_prelude import PRELUDE
     from nivalis.build import BuildSettings, mounts, realise
@@ -276,20 +277,21 @@ def _as_user(home: Path) -> int:
     mounts.__file__ = shutil.copy(mounts.__file__, str(home))
     sys.executable = "/usr/bin/python3"
 
-    def build(name: str) -> None:
-        text = """let few = sh "few" "[ $(id -u) = 1000 ]; echo one > $out"; in
-            shWith "top" { many = texts 99; } "cat $many > /dev/null; cat ${few} > $out; rm -rf /build/*" """
-        with Store.open(StoreLayout.under(home / name)) as store:
+    def build(root: Path, test: str) -> None:
+        text = f"""let few = sh "few" "{test}; echo one > $out"; in
+            shWith "top" {{ many = texts 99; }} "cat $many > /dev/null; cat ${{few}} > $out; rm -rf /build/*" """
+        with Store.open(StoreLayout.under(root)) as store:
             with Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
                 value: Any = evaluator.eval(PRELUDE + text)
                 drv_path = str(value["drvPath"].to_python())
                 evaluator.flush()
-            realise(store, [drv_path], BuildSettings.make("x86_64-linux", {"TMPDIR": str(home)})).check()
+            realise(store, [drv_path], BuildSettings.make("x86_64-linux", {"TMPDIR": str(root.parent)})).check()
 
     # As root first: what is imported on the way may be where the user cannot read it.
-    build("of-root")
+    with tempfile.TemporaryDirectory() as warm:
+        build(Path(warm) / "store", "true")
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-    build("store")
+    build(home / "store", "[ $(id -u) = 1000 ]")
     return 0
