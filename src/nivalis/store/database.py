@@ -515,13 +515,20 @@ def _read_schema(folder: Path) -> int | None:
 
 
 def _write_schema(folder: Path) -> None:
-    # Written last: without it, the next one to open the database makes what is missing.
-    descriptor = os.open(folder / "schema", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    # Written last, and whole or not at all: without it, the next one to open the database makes what is missing.
+    part = folder / f"schema.tmp-{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        os.write(descriptor, str(SCHEMA_VERSION).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(descriptor, str(SCHEMA_VERSION).encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(part, folder / "schema")
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 def reserve_space(file: Path) -> None:
