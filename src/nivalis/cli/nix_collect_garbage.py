@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from nivalis import _native
-from nivalis.cli.arguments import UsageError, read_arguments
+from nivalis.cli.arguments import UsageError, read_program
 from nivalis.cli.failures import run
 from nivalis.cli.store_options import StoreOptions, parse_number, print_freed
 from nivalis.profile.generations import Generation, find_profiles, remove_old_generations
@@ -41,7 +40,6 @@ class Options(StoreOptions):
 
     def __init__(self) -> None:
         super().__init__()
-        self.action = "collect"
         self.removes_generations = False
         self.days: int | None = None
         self.max_freed: int | None = None
@@ -75,20 +73,8 @@ def nix_collect_garbage(words: Sequence[str]) -> int:
         "--delete-older-than": (1, options.delete_older_than),
         "--max-freed": (1, options.set_max_freed),
         "--dry-run": (0, lambda: setattr(options, "dry_run", True)),
-        "-h": (0, lambda: setattr(options, "action", "help")),
-        "--help": (0, lambda: setattr(options, "action", "help")),
-        "--version": (0, lambda: setattr(options, "action", "version")),
     }
-    try:
-        read_arguments(words, options.flags(own), _refuse_word)
-    except UsageError as error:
-        error.hint = error.hint or "`nix-collect-garbage --help` shows all flags"
-        raise
-    if options.action == "help":
-        print(_HELP, end="")
-        return 0
-    if options.action == "version":
-        print(f"nix-collect-garbage (nivalis {_native.__version__}) {_native.NIX_VERSION}")
+    if not read_program("nix-collect-garbage", _HELP, words, options.flags(own), _refuse_word):
         return 0
     layout = options.layout(os.environ)
     if options.removes_generations:

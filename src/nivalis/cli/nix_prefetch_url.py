@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from nivalis import _native
 from nivalis._types import HashAlgo
-from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.arguments import Flags, UsageError, read_program
 from nivalis.cli.common_options import open_store
 from nivalis.cli.downloading import DownloadProgress
 from nivalis.cli.effects import LazyBuilder, LazyFetcher
@@ -57,7 +57,6 @@ class Options(EvalOptions):
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__()
         self.words: list[str] = []
-        self.action = "fetch"
         self.algo: HashAlgo = "sha256"
         self.attribute: str | None = None
         self.name: str | None = None
@@ -82,9 +81,6 @@ class Options(EvalOptions):
             "--name": keep("name"),
             "-A": keep("attribute"),
             "--attr": keep("attribute"),
-            "-h": put("action", "help"),
-            "--help": put("action", "help"),
-            "--version": put("action", "version"),
         }
         return {**super().flags(), **own}
 
@@ -108,21 +104,13 @@ def nix_prefetch_url(words: Sequence[str]) -> int:
 
     environment = dict(os.environ)
     options = Options(environment)
-    try:
-        read_arguments(words, options.flags(), options.words.append)
-        if options.action == "fetch" and not options.words and options.attribute is None:
-            raise UsageError("no address is given")
-        if len(options.words) > 2:
-            raise UsageError(f"too many arguments: `{options.words[2]}`")
-    except UsageError as error:
-        error.hint = error.hint or "`nix-prefetch-url --help` shows all flags"
-        raise
-    if options.action == "help":
-        print(_HELP, end="")
+    if not read_program("nix-prefetch-url", _HELP, words, options.flags(), options.words.append):
         return 0
-    if options.action == "version":
-        print(f"nix-prefetch-url (nivalis {_native.__version__}) {_native.NIX_VERSION}")
-        return 0
+    hint = "`nix-prefetch-url --help` shows all flags"
+    if not options.words and options.attribute is None:
+        raise UsageError("no address is given", hint=hint)
+    if len(options.words) > 2:
+        raise UsageError(f"too many arguments: `{options.words[2]}`", hint=hint)
     expected = _native.Hash.parse(options.words[1], options.algo) if len(options.words) == 2 else None
     with open_store(options.layout(environment), options.config) as store:
         address = _find_address(options, store, environment)
