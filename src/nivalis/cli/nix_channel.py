@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nivalis import _native
-from nivalis.cli.arguments import Flags, UsageError, read_arguments
+from nivalis.cli.arguments import Flags, UsageError, read_program
 from nivalis.cli.building import BuildOptions
 from nivalis.cli.common_options import open_store
 from nivalis.cli.failures import run
@@ -64,8 +63,8 @@ class Options(BuildOptions):
         self.relaxed: set[str] = set()
 
     def flags(self) -> Flags:
-        own: dict[str, tuple[int, Callable[..., object]]] = {"-h": (0, lambda: setattr(self, "action", "help"))}
-        for name in ("help", "version", *_COUNTS):
+        own: dict[str, tuple[int, Callable[..., object]]] = {}
+        for name in _COUNTS:
             own[f"--{name}"] = (0, lambda name=name: setattr(self, "action", name))
         own["--mirror"] = (1, self.mirrors.append)
         for name in RELAXATIONS:
@@ -81,22 +80,13 @@ def main() -> None:
 def nix_channel(words: Sequence[str]) -> int:
     """Do what the arguments say; the exit status.  Raises NivalisError."""
     options = Options()
-    try:
-        read_arguments(words, options.flags(), options.words.append)
-        action = options.action
-        if action is None:
-            raise UsageError("no command is given")
-        if action in _COUNTS and not _COUNTS[action][0] <= len(options.words) <= _COUNTS[action][1]:
-            raise UsageError(f"wrong number of arguments for '--{action}': {len(options.words)}")
-    except UsageError as error:
-        error.hint = error.hint or "`nix-channel --help` shows all flags"
-        raise
-    if action == "help":
-        print(_HELP, end="")
+    if not read_program("nix-channel", _HELP, words, options.flags(), options.words.append):
         return 0
-    if action == "version":
-        print(f"nix-channel (nivalis {_native.__version__}) {_native.NIX_VERSION}")
-        return 0
+    action, hint = options.action, "`nix-channel --help` shows all flags"
+    if action is None:
+        raise UsageError("no command is given", hint=hint)
+    if not _COUNTS[action][0] <= len(options.words) <= _COUNTS[action][1]:
+        raise UsageError(f"wrong number of arguments for '--{action}': {len(options.words)}", hint=hint)
     desk = ChannelDesk(options, dict(os.environ))
     match action:
         case "add":

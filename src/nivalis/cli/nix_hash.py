@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from nivalis import _native
 from nivalis._types import HashAlgo, HashFormat
-from nivalis.cli.arguments import UsageError, read_arguments
+from nivalis.cli.arguments import UsageError, read_program
 from nivalis.cli.failures import run
 
 __all__ = ["main", "nix_hash"]
@@ -67,9 +67,6 @@ def nix_hash(words: Sequence[str]) -> int:
         "--flat": (0, lambda: setattr(options, "is_flat", True)),
         "--truncate": (0, lambda: setattr(options, "truncates", True)),
         "--type": (1, options.set_algo),
-        "-h": (0, lambda: setattr(options, "action", "help")),
-        "--help": (0, lambda: setattr(options, "action", "help")),
-        "--version": (0, lambda: setattr(options, "action", "version")),
         "-v": (0, lambda: None),
         "--verbose": (0, lambda: None),
         "--quiet": (0, lambda: None),
@@ -79,22 +76,11 @@ def nix_hash(words: Sequence[str]) -> int:
     for form in forms:
         table[f"--{form}"] = (0, lambda form=form: options.set_format(form))
         table[f"--to-{form}"] = (0, lambda form=form: options.set_format(form, converts=True))
-    try:
-        read_arguments(words, table, options.words.append)
-    except UsageError as error:
-        error.hint = error.hint or "`nix-hash --help` shows all flags"
-        raise
-    match options.action:
-        case "help":
-            print(_HELP, end="")
-        case "version":
-            print(f"nix-hash (nivalis {_native.__version__}) {_native.NIX_VERSION}")
-        case "convert":
-            for word in options.words:
-                print(_convert(word, options))
-        case _:
-            for word in options.words:
-                print(_hash(word, options))
+    if not read_program("nix-hash", _HELP, words, table, options.words.append):
+        return 0
+    turn = _convert if options.action == "convert" else _hash
+    for word in options.words:
+        print(turn(word, options))
     return 0
 
 
