@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CommandLine", "answer", "decode_answer", "encode_answer", "make_request", "read_words", "shell_environment"]
 
 # Counts changes of what is kept.
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 class CommandLine:
@@ -91,7 +91,7 @@ def make_request(line: CommandLine, folder: str, environment: Mapping[str, str])
 
 def encode_answer(shell: Shell, run: ShellRun) -> bytes:
     """What is kept: the shell, and what the command line wants of it."""
-    flags = f"{int(run.pure)}{int(run.interactive)}"
+    flags = f"{int(run.pure)}{int(run.interactive)}{int(run.bare)}"
     return os.fsencode("\0".join([flags, run.command, run.interpreter, str(len(run.keep)), *run.keep])) + b"\0" + shell.encode()
 
 
@@ -100,7 +100,7 @@ def decode_answer(data: bytes) -> tuple[Shell, ShellRun]:
     flags, command, interpreter, count, rest = data.split(b"\0", 4)
     *keep, shell = rest.split(b"\0", int(count))
     run = ShellRun()
-    run.pure, run.interactive = flags[:1] == b"1", flags[1:] == b"1"
+    run.pure, run.interactive, run.bare = (flag == ord("1") for flag in flags)
     run.command, run.interpreter, run.keep = os.fsdecode(command), os.fsdecode(interpreter), [os.fsdecode(name) for name in keep]
     return Shell.decode(shell), run
 

@@ -45,12 +45,13 @@ class ShellRun:
 
     `pure`: little of the caller's environment, but for the variables `keep`.  `command`: to be run in place of a prompt.  `interactive`: on
     a terminal, as an interactive shell.  `interpreter` and `script` (a program, and its script with its arguments) are what the shell becomes
-    in the end.
+    in the end.  `bare`: where there is a farm, little of the machine's files is seen, but for the working directory.
     """
 
-    __slots__ = ("command", "interactive", "interpreter", "keep", "pure", "script")
+    __slots__ = ("bare", "command", "interactive", "interpreter", "keep", "pure", "script")
 
     def __init__(self) -> None:
+        self.bare = False
         self.pure = False
         self.keep: list[str] = []
         self.command = ""
@@ -64,15 +65,16 @@ class Shell:
 
     `program` is the Bash (empty: that of PATH), `variables` are the derivation's, `files` (name: text) are wanted in the temporary folder,
     and `file_variables` say where (name: file's name).  `cores` is the setting.  `places` are what has to be seen elsewhere than it lies
-    (place there: place), the first of them the store itself.
+    (place there: place), the first of them the store itself.  `farm` is the store path of what is /usr there; empty for the machine's own.
     """
 
-    __slots__ = ("cores", "file_variables", "files", "places", "program", "store_dir", "variables")
+    __slots__ = ("cores", "farm", "file_variables", "files", "places", "program", "store_dir", "variables")
 
-    def __init__(self, program: str, cores: int, store_dir: str) -> None:
+    def __init__(self, program: str, cores: int, store_dir: str, farm: str = "") -> None:
         self.program = program
         self.cores = cores
         self.store_dir = store_dir
+        self.farm = farm
         self.places: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self.file_variables: dict[str, str] = {}
@@ -80,7 +82,7 @@ class Shell:
 
     def encode(self) -> bytes:
         """The shell as bytes, for `decode`: no text of Nix has a zero byte in it."""
-        words = [self.program, str(self.cores), self.store_dir]
+        words = [self.program, str(self.cores), self.store_dir, self.farm]
         for table in self._tables():
             words.append(str(len(table)))
             for name, text in table.items():
@@ -90,7 +92,7 @@ class Shell:
     @classmethod
     def decode(cls, data: bytes) -> Shell:
         words = iter(os.fsdecode(data).split("\0"))
-        shell = cls(next(words), int(next(words)), next(words))
+        shell = cls(next(words), int(next(words)), next(words), next(words))
         for table in shell._tables():
             for _ in range(int(next(words))):
                 name = next(words)
@@ -107,7 +109,7 @@ def make_shell(store: Store, derivation: Derivation, inputs: Collection[str], se
     from nivalis.build.options import DerivationOptions
     from nivalis.profile.namespace import find_places
 
-    shell = Shell(program, settings.cores, store.store_dir)
+    shell = Shell(program, settings.cores, store.store_dir, derivation.env.get("usrFarm", ""))
     shell.places = find_places(store.layout)
     if shell.places:
         # Links that commands in the shell make lead to where the files really are, and so can be followed outside.
@@ -161,21 +163,18 @@ def start(shell: Shell, run: ShellRun, environment: Mapping[str, str]) -> NoRetu
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        if _are_elsewhere(shell.places):
+        if shell.places or shell.farm:
             from nivalis.profile import namespace
 
-            namespace.enter(shell.places, program, words, variables, scratch=folder)
+            view = namespace.View(shell.places, shell.farm)
+            if run.bare:
+                view.is_bare, view.home, view.shown = True, environment.get("HOME", ""), [os.getcwd(), base]
+            if not view.is_here:
+                namespace.enter(view, program, words, variables, scratch=folder)
         become(program, words, variables)
     except BaseException:
         remove_folder(folder)
         raise
-
-
-def _are_elsewhere(places: Mapping[str, str]) -> bool:
-    """Whether the store is not seen where its paths say; a shell within a shell sees it already."""
-    for inside, place in places.items():
-        return not (os.path.exists(inside) and os.path.samefile(inside, place))
-    return False
 
 
 def become(program: str, words: list[str], variables: Mapping[str, str]) -> NoReturn:
@@ -217,7 +216,9 @@ def _rc_text(shell: Shell, run: ShellRun, program: str, folder: str, environment
         ]
     if not run.pure:
         lines += ['if [ -n "$PS1" ] && [ -e ~/.bashrc ]; then source ~/.bashrc; fi', "p=$PATH"]
-    lines += ["unset PATH", "dontAddDisableDepTrack=1", shell.files.get(_ATTRIBUTES, "")]
+    # Where a farm is /usr, its commands are what there is.
+    path = "PATH=/usr/bin:/usr/sbin" if shell.farm else "unset PATH"
+    lines += [path, "dontAddDisableDepTrack=1", shell.files.get(_ATTRIBUTES, "")]
     lines.append('if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi')
     # An empty PATH leaves no empty entry in it, which would be the working directory.
     if not run.pure:
