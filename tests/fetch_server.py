@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` (path: bytes); `requests` is what it was asked, `failures` how often it fails first."""
+    """Serves `files` (path: bytes); `requests` is what it was asked, `failures` how often it fails first, `connections` over how many it was."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -17,6 +17,8 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, int]] = []
         self.failures = 0
         self.cuts_short = False
+        self.keeps_connections = False
+        self.connections = 0
 
     @property
     def address(self) -> str:
@@ -25,6 +27,12 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
+
+    def setup(self) -> None:
+        self.server.connections += 1
+        if self.server.keeps_connections:
+            self.protocol_version = "HTTP/1.1"
+        super().setup()
 
     def do_GET(self) -> None:
         server, path = self.server, self.path

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from fetch_server import Server, serve
-from nivalis.build.errors import BuildError, SandboxError
+from nivalis.build.errors import SandboxError
+from nivalis.build.events import BuildFinished, Event, FetchProgress
 from nivalis.build.realisation import realise
 from nivalis.build.sandbox import check_available
 from nivalis.build.settings import BuildSettings
+from nivalis.errors import NivalisError
 from nivalis.lang.evaluator import EvalSettings, Evaluator
 from nivalis.store.layout import StoreLayout
 from nivalis.store.store import Store
@@ -45,21 +47,27 @@ def fetch(tmp_path: Path) -> Iterator[Fetch]:
     environment = {"XDG_CONFIG_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     with Store.open(StoreLayout.parse(f"local?root={tmp_path / 'root'}", {})) as store:
 
-        def run(mirrors: list[str], path: str = PATH, data: bytes = DEB, archive: str = "") -> bytes:
+        def run(
+            mirrors: list[str], path: str = PATH, data: bytes = DEB, archive: str = "", *, others: dict[str, bytes] | None = None, **options: Any
+        ) -> bytes:
             (tmp_path / "nivalis/debian.json").write_text(json.dumps({"mirrors": mirrors, **({"snapshotArchive": archive} if archive else {})}))
             with Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
                 make: Any = evaluator.eval(EXPRESSION)
-                drv = str(make({"path": path, "sha256": hashlib.sha256(data).hexdigest()})["drvPath"].to_python())
+                wanted = {path: data, **(others or {})}
+                drvs = [str(make({"path": path, "sha256": hashlib.sha256(data).hexdigest()})["drvPath"].to_python()) for path, data in wanted.items()]
                 evaluator.flush()
-            settings = BuildSettings.make("x86_64-linux", environment)
-            realise(store, [drv], settings).check()
-            return Path(store.real_path(str(store.read_derivation(drv).outputs["out"].path))).read_bytes()
+            settings = BuildSettings.make("x86_64-linux", environment, {"http-connections": "3"})
+            result = realise(store, drvs, settings, **options)
+            result.check()
+            assert [Path(store.real_path(path)).read_bytes() for path in result.paths] == list(wanted.values())
+            assert all(store.path_info(path).ultimate for path in result.paths)
+            return Path(store.real_path(result.paths[0])).read_bytes()
 
         yield run
 
 
 def _failure(fetch: Fetch, *arguments: object, **options: object) -> str:
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(NivalisError) as caught:
         fetch(*arguments, **options)
     return str(caught.value)
 
@@ -85,6 +93,22 @@ def test_security_updates_lie_in_their_own_archive(server: Server, fetch: Fetch)
     server.files[f"/debian-security/{path}"] = DEB
     assert fetch([f"{server.address}/debian"], path) == DEB
     assert server.asked == [(f"/debian-security/{path}", 200)]
+
+
+def test_many_at_once_over_few_connections(server: Server, fetch: Fetch) -> None:
+    server.keeps_connections = True
+    others = {f"pool/main/x/x{number}_1_amd64.deb": b"%02d" % number * 300_000 for number in range(30)}
+    server.files |= {f"/debian/{path}".replace("+", "%2B"): data for path, data in {PATH: DEB, **others}.items()}
+    events: list[Event] = []
+    assert fetch([f"{server.address}/debian"], others=others, listen=events.append) == DEB
+    assert server.connections <= 3
+    assert len([event for event in events if isinstance(event, BuildFinished)]) == 31
+    assert {event.received for event in events if isinstance(event, FetchProgress) and event.received == event.size} == {len(DEB), 600_000}
+
+
+def test_one_of_many_is_gone(server: Server, fetch: Fetch) -> None:
+    others = {f"pool/main/x/x{number}_1_amd64.deb": b"x" for number in range(5)}
+    assert "error[package-gone]" in _failure(fetch, [f"{server.address}/debian"], others=others)
 
 
 def test_gone_everywhere(server: Server, fetch: Fetch) -> None:

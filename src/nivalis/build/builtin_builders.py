@@ -1,8 +1,8 @@
 """Builders that are part of this program: `builtin:fetchurl` and the like.
 
 They handle hostile input, so each runs in a process of its own, in the same sandbox as any builder: this module is what that process
-executes.  The derivation's environment comes in a file, not as the process's own, where a variable such as PYTHONPATH would be
-obeyed.  The sandbox is given Python and this package for it, read-only.
+executes.  (What one only fetches may come without it: see `nivalis.build.downloads`.)  The derivation's environment comes in a file, not as the
+process's own, where a variable such as PYTHONPATH would be obeyed.  The sandbox is given Python and this package for it, read-only.
 
 What a builder of a fixed output has to know of the user's configuration (where mirrors are) it is told by variables that whoever starts it
 finds out, outside the sandbox; a derivation never holds them.
@@ -18,12 +18,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nivalis.build.errors import CannotBuildError
 from nivalis.errors import NivalisError
 
-__all__ = ["PREFIX", "command", "configured_variables", "main", "register", "support_paths", "variables"]
+if TYPE_CHECKING:
+    from nivalis.build.downloads import Fetcher
+
+__all__ = ["PREFIX", "command", "configured_variables", "has_fetcher", "main", "make_fetcher", "register", "support_paths", "variables"]
 
 PREFIX = "builtin:"
 _BUILDERS = {
@@ -36,6 +39,8 @@ _BUILDERS = {
 }
 # Who says, from the user's environment, what such a builder is told beside its derivation.
 _CONFIGURED = {"debian-fetch": "nivalis.debian.mirror:builder_variables"}
+# What fetches for one in this process.
+_FETCHERS = {"debian-fetch": "nivalis.debian.fetch:Fetcher"}
 _SYSTEM_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/ld.so.cache", "/etc/alternatives")
 
 
@@ -62,6 +67,17 @@ def configured_variables(builder: str, environment: Mapping[str, str]) -> dict[s
         return {}
     configure: Callable[[Mapping[str, str]], dict[str, str]] = _load(target)
     return configure(environment)
+
+
+def has_fetcher(builder: str) -> bool:
+    """Whether what a builder does can be done in this process."""
+    return builder.startswith(PREFIX) and builder.removeprefix(PREFIX) in _FETCHERS
+
+
+def make_fetcher(builder: str, environment: Mapping[str, str], sleep: Callable[[float], object]) -> Fetcher:
+    """What does a builder's work in this process; `sleep` waits before something is tried again.  Raises NivalisError."""
+    make: Callable[[Mapping[str, str], Callable[[float], object]], Fetcher] = _load(_FETCHERS[builder.removeprefix(PREFIX)])
+    return make(configured_variables(builder, environment), sleep)
 
 
 def variables() -> dict[str, str]:

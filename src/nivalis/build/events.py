@@ -97,7 +97,7 @@ class FetchStarted:
 
 @dataclass(frozen=True, slots=True)
 class FetchProgress:
-    """So many bytes of the file have come."""
+    """So many bytes of the file have come, which is a binary cache's or that of a derivation which only fetches."""
 
     path: str
     received: int

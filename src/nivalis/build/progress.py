@@ -145,9 +145,10 @@ class TerminalRenderer(PlainRenderer):
                 self._bytes[0] += event.download_size
             case BuildStarted(derivation):
                 self._running[derivation] = self._clock()
-            case BuildFinished(derivation):
+            case BuildFinished(derivation, outputs):
                 self._running.pop(derivation, None)
                 self._done[0] += 1
+                self._bytes[1] += sum(self._partial.pop(path, 0) for path in outputs)
             case BuildFailed(derivation):
                 self._running.pop(derivation, None)
                 self._failed += 1
@@ -162,9 +163,11 @@ class TerminalRenderer(PlainRenderer):
 
     def _status(self) -> str:
         parts = [f"{self._done[0]}/{self._total[0]} built"]
+        received = self._bytes[1] + sum(self._partial.values())
         if self._total[1]:
-            received = self._bytes[1] + sum(self._partial.values())
             parts.append(f"{self._done[1]}/{self._total[1]} fetched, {received / (1 << 20):.1f}/{_mib(self._bytes[0])}")
+        elif received:
+            parts.append(f"{_mib(received)} fetched")
         if self._failed:
             parts.append(f"{self._failed} failed")
         now = self._clock()

@@ -1,6 +1,7 @@
 """The scheduler: works a plan off, so many builds at once as the settings allow.
 
-Each build has a thread, which mostly waits for a process, and the substituter one for all downloads, of which it does many at once.  A goal
+Each build has a thread, which mostly waits for a process, and the substituter one for all that it fetches, of which it does much at once.  What
+is a download by itself (`nivalis.build.downloads`) has a pool of its own, beside the builds.  A goal
 starts when all that it needs is there.  When one fails, those that need it fail with it; the others are given up too, unless the user wants
 to keep going.  A download that fails stops nothing else if what it should have brought may be built instead.  Ctrl-C ends all builds before
 it is passed on.
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from nivalis.build import sandbox
+from nivalis.build.downloads import Downloads
 from nivalis.build.errors import BuildError, BuildStoppedError, CannotBuildError, DependencyError
 from nivalis.build.events import BuildFailed, Event, Listener
 from nivalis.build.goals import Goal, Plan, Substituter
@@ -24,6 +26,9 @@ from nivalis.errors import NivalisError
 from nivalis.store.store import Store
 
 __all__ = ["Outcome", "Scheduler"]
+
+# Where the settings name no limit.
+_MOST_CONNECTIONS = 128
 
 
 class Outcome:
@@ -47,6 +52,7 @@ class Scheduler:
         self._done: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self._program: str | None = None
         self._mounter = Mounter()
+        self._downloads = Downloads(store, settings, self._listen, self._stop)
 
     def run(self, plan: Plan) -> Outcome:
         """Do all that can be done.  Raises SandboxError if there can be no sandbox, and what is no error of a build."""
@@ -56,7 +62,8 @@ class Scheduler:
                 first = next(iter(plan.goals))
                 raise CannotBuildError(f"nothing may be built, since `max-jobs` is 0: `{first}`", hint="`--max-jobs 1` allows one build at a time")
             # As CppNix: where there is no other way to build, the setting is not asked.
-            if self._settings.sandbox or self._settings.mode != "normal" or self._store.layout.is_moved:
+            is_isolated = self._settings.sandbox or self._settings.mode != "normal" or self._store.layout.is_moved
+            if is_isolated and not all(map(self._downloads.has, plan.goals.values())):
                 self._program = sandbox.check_available()
         waiting = {path: {*goal.needs, *goal.fetches} for path, goal in plan.goals.items()}
         dependents: dict[str, list[str]] = {}
@@ -64,13 +71,19 @@ class Scheduler:
             for need in needs:
                 dependents.setdefault(need, []).append(path)
         builds = ThreadPoolExecutor(max(self._settings.max_jobs, 1), "build")
+        downloads = ThreadPoolExecutor(self._settings.http_connections or _MOST_CONNECTIONS, "download")
         fetches = ThreadPoolExecutor(1, "fetch")
+
+        def start(path: str) -> None:
+            goal = plan.goals[path]
+            self._submit(downloads if self._downloads.has(goal) else builds, path, lambda: self._build(goal))
+
         running = len(plan.fetches)
         try:
             if plan.fetches:
                 fetches.submit(self._fetch, sorted(plan.fetches))
             for path in [path for path, needs in waiting.items() if not needs]:
-                self._submit(builds, path, lambda goal=plan.goals[path]: self._build(goal))  # type: ignore[misc]
+                start(path)
                 running += 1
             while running:
                 path, error = self._take()
@@ -79,7 +92,7 @@ class Scheduler:
                     for dependent in dependents.get(path, ()):
                         waiting[dependent].discard(path)
                         if not waiting[dependent] and not self._stop.is_set() and dependent not in outcome.failures:
-                            self._submit(builds, dependent, lambda goal=plan.goals[dependent]: self._build(goal))  # type: ignore[misc]
+                            start(dependent)
                             running += 1
                     continue
                 if not isinstance(error, NivalisError):
@@ -95,8 +108,11 @@ class Scheduler:
                     self._stop.set()
         finally:
             self._stop.set()
+            self._downloads.abort()
+            downloads.shutdown(cancel_futures=True)
             builds.shutdown(cancel_futures=True)
             fetches.shutdown(cancel_futures=True)
+            self._downloads.close()
             self._mounter.close()
         return outcome
 
@@ -123,6 +139,9 @@ class Scheduler:
 
     def _build(self, goal: Goal) -> None:
         try:
+            if self._downloads.has(goal):
+                self._downloads.run(goal, self._mounter)
+                return
             Job(
                 self._store,
                 goal.drv_path,

@@ -22,9 +22,9 @@ Mode = Literal["normal", "check", "repair"]
 class BuildSettings:
     """How to build.  Times are in seconds and sizes in bytes; 0 is no limit.
 
-    `max_jobs` builds run at once, each told to use `cores` (0: all).  `sandbox_paths` are seen in the sandbox: (place there, place
-    here) each.  What is built is signed with the keys in `secret_key_files`.  `environment` is what `impureEnvVars` come from.
-    `build_dir` is where the folders of running builds are.
+    `max_jobs` builds run at once, each told to use `cores` (0: all).  `sandbox_paths` are seen in the sandbox: (place there, place here) each.
+    So many downloads as `http_connections` says go on at once.  What is built is signed with the keys in `secret_key_files`.  `environment` is
+    what `impureEnvVars` come from. `build_dir` is where the folders of running builds are.
     """
 
     system: str
@@ -48,6 +48,7 @@ class BuildSettings:
     keep_log: bool = True
     compress_log: bool = True
     substitute: bool = True
+    http_connections: int = 25
     always_allow_substitutes: bool = False
     secret_key_files: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +81,7 @@ class BuildSettings:
             keep_log=settings.switch("keep-build-log"),
             compress_log=settings.switch("compress-build-log"),
             substitute=settings.switch("substitute"),
+            http_connections=settings.number("http-connections"),
             always_allow_substitutes=settings.switch("always-allow-substitutes"),
             secret_key_files=settings.words("secret-key-files"),
             environment={**environment, **settings.pairs("impure-env")},

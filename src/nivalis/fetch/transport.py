@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from nivalis.fetch.connections import Connections
 from nivalis.fetch.errors import FetchError, NotThereError
 from nivalis.fetch.network import Network
 
-__all__ = ["Download", "download", "find_final_address"]
+__all__ = ["Connections", "Download", "download", "find_final_address", "open_connections"]
 
 _AGENT = "nivalis"
 _PIECE = 1 << 16
@@ -56,6 +57,7 @@ def download(
     target: str,
     *,
     network: Network,
+    connections: Connections | None = None,
     etag: str = "",
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -64,13 +66,13 @@ def download(
 ) -> Download:
     """Fetch `address` into the new file `target`; nothing is written if the server still has what it once tagged `etag`.
 
-    `on_progress` is told how many bytes have come, and of how many, if that is
-    known; `on_retry` what failed before it is tried again.  Raises FetchError, NotThereError.
+    `connections` (`open_connections`) are used, and kept for the next download.  `on_progress` is told how many bytes have come, and of
+    how many, if that is known; `on_retry` what failed before it is tried again.  Raises FetchError, NotThereError.
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
         return _copy(address, target)
-    opener, plain = _open_door(address, network)
+    opener, plain = _open_door(address, network, connections)
     transfer = _Transfer(opener, plain, f"{target}.part", network.timeout, clock, on_progress)
     attempt = 0
     try:
@@ -90,6 +92,11 @@ def download(
     finally:
         with suppress(FileNotFoundError):
             os.unlink(transfer.part)
+
+
+def open_connections(network: Network) -> Connections:
+    """What keeps connections for many a `download` over this network."""
+    return Connections(lambda: _make_context(network))
 
 
 def find_final_address(address: str, *, network: Network) -> str:
@@ -256,7 +263,7 @@ def _make_request(address: str, headers: Mapping[str, str] | None = None) -> url
         raise FetchError(f"address cannot be fetched: `{address}` ({error})") from error
 
 
-def _open_door(address: str, network: Network) -> tuple[urllib.request.OpenerDirector, str]:
+def _open_door(address: str, network: Network, connections: Connections | None = None) -> tuple[urllib.request.OpenerDirector, str]:
     """What opens the address, and the address without a name and password in it.  Raises FetchError."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https"):
@@ -267,7 +274,7 @@ def _open_door(address: str, network: Network) -> tuple[urllib.request.OpenerDir
         name, _, password = user.partition(":")
         credentials.known[host.lower()] = (unquote(name), unquote(password))
         address = urlunsplit(parts._replace(netloc=host))
-    return _make_opener(network, credentials), address
+    return _make_opener(network, credentials, connections), address
 
 
 class _Credentials(urllib.request.BaseHandler):
@@ -317,7 +324,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _make_opener(network: Network, credentials: _Credentials) -> urllib.request.OpenerDirector:
+def _make_opener(network: Network, credentials: _Credentials, connections: Connections | None) -> urllib.request.OpenerDirector:
     environment = network.environment
     proxies = {}
     for name in _PROXY_VARIABLES:
@@ -327,15 +334,22 @@ def _make_opener(network: Network, credentials: _Credentials) -> urllib.request.
     for scheme in ("http", "https"):
         if "all" in proxies:
             proxies.setdefault(scheme, proxies["all"])
-    certificates = network.certificates or environment.get("NIX_SSL_CERT_FILE") or environment.get("SSL_CERT_FILE") or None
+    handlers: list[Any] = [_Proxies(proxies, environment.get("no_proxy") or environment.get("NO_PROXY") or ""), _Redirects(), credentials]
+    if connections is not None:
+        handlers.append(connections.handler())
+    if connections is None or "https" in proxies:
+        handlers.append(urllib.request.HTTPSHandler(context=_make_context(network)))
+    return urllib.request.build_opener(*handlers)
+
+
+def _make_context(network: Network) -> ssl.SSLContext:
+    certificates = network.certificates or network.environment.get("NIX_SSL_CERT_FILE") or network.environment.get("SSL_CERT_FILE") or None
     try:
-        context = ssl.create_default_context(cafile=certificates)
+        return ssl.create_default_context(cafile=certificates)
     except OSError as error:
         raise FetchError(
             f"certificates cannot be read: `{certificates}` ({error})", hint="NIX_SSL_CERT_FILE or SSL_CERT_FILE names the file"
         ) from error
-    handlers: list[Any] = [_Proxies(proxies, environment.get("no_proxy") or environment.get("NO_PROXY") or "")]
-    return urllib.request.build_opener(*handlers, _Redirects(), credentials, urllib.request.HTTPSHandler(context=context))
 
 
 def _check_proxy(address: str, variable: str) -> str:
