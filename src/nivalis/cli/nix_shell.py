@@ -35,7 +35,7 @@ from nivalis.profile.shell import Shell, ShellRun, make_shell, start
 from nivalis.store.roots import follow
 from nivalis.store.store import Store
 
-__all__ = ["nix_shell", "run_program"]
+__all__ = ["nix_shell", "run_program", "start_shell"]
 
 _HELP = """\
 Usage: nix-shell [FLAGS] [FILES...]
@@ -61,6 +61,8 @@ The shell:
   --command COMMAND         the same in an interactive shell; with `return` at its end the shell stays
   --pure                    keep little of the environment
   --keep NAME               but keep this variable; may be repeated
+  --bare                    where a farm is /usr, show little of the machine's files: the working directory, and an empty home
+  --plain                   change PATH and nothing else: the derivation's inputs come first
   -i INTERPRETER            in a script: what runs it
 
 Scripts: after the first line `#! /usr/bin/env nix-shell` come lines such as `#! nix-shell -i python3 -p python3`.
@@ -85,7 +87,7 @@ The store and other:
   --no-eval-cache           do not answer from the cache of evaluations
   -h, --help, --version
 
-NIX_BUILD_SHELL names the Bash to start, instead of `bashInteractive` of <nixpkgs> or, without one, the `bash` of PATH.
+NIX_BUILD_SHELL names the Bash to start, instead of the farm's, or `bashInteractive` of <nixpkgs> or, without one, the `bash` of PATH.
 """
 
 _NAMES = ("shell.nix", "default.nix")
@@ -109,6 +111,8 @@ class Options(ExpressionOptions, BuildOptions):
             "--pure": (0, lambda: setattr(self.run, "pure", True)),
             "--impure": (0, lambda: setattr(self.run, "pure", False)),
             "--keep": (1, self.run.keep.append),
+            "--bare": (0, lambda: setattr(self.run, "bare", True)),
+            "--plain": (0, lambda: setattr(self.run, "plain", True)),
             "--exclude": (1, self.excluded.append),
             "-p": (0, lambda: setattr(self, "packages", True)),
             "--packages": (0, lambda: setattr(self, "packages", True)),
@@ -142,9 +146,14 @@ def run_program() -> int:
 
 def nix_shell(words: Sequence[str]) -> int:
     """Do what the arguments say: the exit status, if no shell is started.  Raises NivalisError."""
-    line = read_words(words)
+    return start_shell(read_words(words))
+
+
+def start_shell(line: CommandLine) -> int:
+    """Do what a command line says that has been read.  Raises NivalisError."""
+    words = line.words
     options = Options(in_script=bool(line.script))
-    if not options.read("nix-shell", _HELP, line.words):
+    if not options.read("nix-shell", _HELP, words):
         return 0
     if options.packages and options.from_arguments:
         raise UsageError("flags '-p' and '-E' exclude each other", hint="after `-p` too, an argument may be an expression")
@@ -195,7 +204,7 @@ class _Session:
                 whole.keep_after(request, answer, links={}, paths=paths)
             # A collector does not always see the shell's environment: not from another user namespace.
             store.temp_roots.outlive()
-        options.run.script = self._line.script
+        options.run.script = self._line.script or self._line.arguments
         start(shell, options.run, self._environment)
 
     # ---- evaluating ----
@@ -232,10 +241,11 @@ class _Session:
             if len(set(named)) != 1:
                 raise UsageError(f"a shell is for one derivation, and these are {len(set(named))}", hint="name one with `-A`")
             found = named[:1]
-            bash = self._bash(evaluator)
-            if bash is not None:
-                found.append(bash)
             evaluator.flush()
+            # A farm has a Bash of its own.
+            if "usrFarm" not in store.read_derivation(found[0]).env:
+                found += self._bash(evaluator)
+                evaluator.flush()
             # A derivation that was named by its place is no evaluation's answer.
             if request is not None and roots:
                 request.keep(
@@ -298,18 +308,18 @@ class _Session:
             f"{'neither ' if len(names) > 1 else 'no '}{wanted} in `{place}`", code="no-expression", hint="name a file, or use `-p` or `-E`"
         )
 
-    def _bash(self, evaluator: Evaluator) -> str | None:
-        """The derivation of the Bash to start; None if there is another shell."""
+    def _bash(self, evaluator: Evaluator) -> list[str]:
+        """The derivation of the Bash to start; nothing if there is another shell."""
         if "NIX_BUILD_SHELL" in self._environment:
-            return None
+            return []
         try:
             value = evaluator.eval(_BASH, base_dir=self._base)
             if not isinstance(value, AttrSet) or not value.is_derivation:
                 raise EvalError(f"`{_BASH}` is not a derivation", code="type-error")
-            return FoundDerivation("", "", value).drv_path()
+            return [FoundDerivation("", "", value).drv_path()]
         except EvalError as error:
             self._options.warn(f"the shell is the `bash` of PATH: {error.message}")
-            return None
+            return []
 
     # ---- building ----
 
@@ -345,7 +355,9 @@ class _Session:
         if result.exit_status:
             return result.exit_status, None, []
         program = self._environment.get("NIX_BUILD_SHELL", "")
-        if bash:
+        if "usrFarm" in derivation.env:
+            program = program or "/usr/bin/bash"
+        elif bash:
             program = f"{store.read_derivation(bash[0]).outputs['out'].path}/bin/bash"
         return 0, make_shell(store, derivation, result.paths, settings, program), result.paths
 

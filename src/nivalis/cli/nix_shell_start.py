@@ -22,13 +22,17 @@ _FORMAT = "2"
 
 
 class CommandLine:
-    """`words` are flags and what they are about; `script` is the `#!` script that they come from, with its arguments."""
+    """`words` are flags and what they are about; `script` is the `#!` script that they come from, with its arguments.
 
-    __slots__ = ("script", "words")
+    `arguments` are those of a command that is to be run.
+    """
 
-    def __init__(self, words: Sequence[str], script: Sequence[str] = ()) -> None:
+    __slots__ = ("arguments", "script", "words")
+
+    def __init__(self, words: Sequence[str], script: Sequence[str] = (), arguments: Sequence[str] = ()) -> None:
         self.words = list(words)
         self.script = list(script)
+        self.arguments = list(arguments)
 
 
 def read_words(words: Sequence[str]) -> CommandLine:
@@ -91,7 +95,7 @@ def make_request(line: CommandLine, folder: str, environment: Mapping[str, str])
 
 def encode_answer(shell: Shell, run: ShellRun) -> bytes:
     """What is kept: the shell, and what the command line wants of it."""
-    flags = f"{int(run.pure)}{int(run.interactive)}{int(run.bare)}"
+    flags = "".join(str(int(flag)) for flag in (run.pure, run.interactive, run.bare, run.plain))
     return os.fsencode("\0".join([flags, run.command, run.interpreter, str(len(run.keep)), *run.keep])) + b"\0" + shell.encode()
 
 
@@ -100,15 +104,15 @@ def decode_answer(data: bytes) -> tuple[Shell, ShellRun]:
     flags, command, interpreter, count, rest = data.split(b"\0", 4)
     *keep, shell = rest.split(b"\0", int(count))
     run = ShellRun()
-    run.pure, run.interactive, run.bare = (flag == ord("1") for flag in flags)
+    run.pure, run.interactive, run.bare, run.plain = (flag == ord("1") for flag in flags)
     run.command, run.interpreter, run.keep = os.fsdecode(command), os.fsdecode(interpreter), [os.fsdecode(name) for name in keep]
     return Shell.decode(shell), run
 
 
-def answer(words: Sequence[str]) -> int | None:
+def answer(words: Sequence[str] | CommandLine) -> int | None:
     """Start the shell if the cache knows it, which does not return; the exit status if that fails, None if it is not known."""
     try:
-        line = read_words(words)
+        line = words if isinstance(words, CommandLine) else read_words(words)
         if "--no-eval-cache" in line.words:
             return None
         # A word that only looks like the flag costs an evaluation: what was evaluated for the other kind of shell is no answer then.
@@ -126,7 +130,7 @@ def answer(words: Sequence[str]) -> int | None:
     shell, run = decode_answer(hit.output)
     # A collector does not always see the shell's environment: not from another user namespace.
     hit.outlive()
-    run.script = line.script
+    run.script = line.script or line.arguments
     try:
         start(shell, run, shell_environment(os.environ, pure=run.pure))
     except Exception as error:

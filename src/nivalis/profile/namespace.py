@@ -210,6 +210,7 @@ def _show_folders(view: View) -> None:
             _bind(_OLD + place, place)
         else:
             mounts.mount(b"nivalis", os.fsencode(place), _MS_NOSUID | _MS_NODEV, kind=b"tmpfs")
+            os.chmod(place, 0o700)
 
 
 def _show_farm(view: View) -> None:

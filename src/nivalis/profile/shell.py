@@ -38,6 +38,8 @@ _KEPT = {
 }
 _FOLDER_VARIABLES = ("NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP")
 _ATTRIBUTES = ".attrs.sh"
+# Variables of a derivation that name what it is built from, without a farm and with one, in which all else is.
+_INPUTS = (("nativeBuildInputs", "buildInputs"), ("ownInputs",))
 
 
 class ShellRun:
@@ -45,13 +47,16 @@ class ShellRun:
 
     `pure`: little of the caller's environment, but for the variables `keep`.  `command`: to be run in place of a prompt.  `interactive`: on
     a terminal, as an interactive shell.  `interpreter` and `script` (a program, and its script with its arguments) are what the shell becomes
-    in the end.  `bare`: where there is a farm, little of the machine's files is seen, but for the working directory.
+    in the end; without the first, `script` are the command's arguments.  `plain`: nothing of the derivation's but its inputs' commands, and, as
+    variables of the shell alone, `mainProgram` and `mainFolder`.  `bare`: where there is a farm, little of the machine's files is
+    seen, but for the working directory.
     """
 
-    __slots__ = ("bare", "command", "interactive", "interpreter", "keep", "pure", "script")
+    __slots__ = ("bare", "command", "interactive", "interpreter", "keep", "plain", "pure", "script")
 
     def __init__(self) -> None:
         self.bare = False
+        self.plain = False
         self.pure = False
         self.keep: list[str] = []
         self.command = ""
@@ -148,18 +153,19 @@ def start(shell: Shell, run: ShellRun, environment: Mapping[str, str]) -> NoRetu
     folder = f"{base}/nix-shell-{os.getpid()}-{os.urandom(4).hex()}"
     os.mkdir(folder, 0o700)
     # A shell that becomes another program cannot remove its folder in the end; without files nobody needs it.
-    is_brief = bool(run.interpreter) and not shell.files
-    variables |= dict.fromkeys(_FOLDER_VARIABLES, base if is_brief else folder)
-    variables["NIX_STORE"] = shell.store_dir
-    variables["NIX_BUILD_CORES"] = str(shell.cores or os.cpu_count() or 1)
-    for name, text in shell.files.items():
-        _write(f"{folder}/{name}", text)
-    # A name with `=` in it would be another variable.
-    variables |= {name: text for name, text in shell.variables.items() if name and "=" not in name}
-    variables |= {name: f"{folder}/{file}" for name, file in shell.file_variables.items()}
+    is_brief = run.plain or (bool(run.interpreter) and not shell.files)
+    if not run.plain:
+        variables |= dict.fromkeys(_FOLDER_VARIABLES, base if is_brief else folder)
+        variables["NIX_STORE"] = shell.store_dir
+        variables["NIX_BUILD_CORES"] = str(shell.cores or os.cpu_count() or 1)
+        for name, text in shell.files.items():
+            _write(f"{folder}/{name}", text)
+        # A name with `=` in it would be another variable.
+        variables |= {name: text for name, text in shell.variables.items() if name and "=" not in name}
+        variables |= {name: f"{folder}/{file}" for name, file in shell.file_variables.items()}
     _write(f"{folder}/rc", _rc_text(shell, run, program, folder, environment, is_brief=is_brief))
     is_interactive = run.interactive and os.isatty(0) and os.isatty(2)
-    words = ["bash", *(["--rcfile"] if is_interactive else []), f"{folder}/rc"]
+    words = ["bash", *(["--rcfile"] if is_interactive else []), f"{folder}/rc", *([] if run.interpreter else run.script)]
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -217,13 +223,19 @@ def _rc_text(shell: Shell, run: ShellRun, program: str, folder: str, environment
     if not run.pure:
         lines += ['if [ -n "$PS1" ] && [ -e ~/.bashrc ]; then source ~/.bashrc; fi', "p=$PATH"]
     # Where a farm is /usr, its commands are what there is.
-    path = "PATH=/usr/bin:/usr/sbin" if shell.farm else "unset PATH"
-    lines += [path, "dontAddDisableDepTrack=1", shell.files.get(_ATTRIBUTES, "")]
-    lines.append('if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi')
+    folders = ["/usr/bin", "/usr/sbin"] if shell.farm else []
+    if run.plain:
+        folders = [f"{path}/bin" for name in _INPUTS[bool(shell.farm)] for path in shell.variables.get(name, "").split()] + folders
+    lines.append(f"PATH={_quoted(':'.join(folders))}" if folders else "unset PATH")
+    if run.plain:
+        lines += [f"{name}={_quoted(shell.variables[name])}" for name in ("mainProgram", "mainFolder") if name in shell.variables]
+    else:
+        lines += ["dontAddDisableDepTrack=1", shell.files.get(_ATTRIBUTES, "")]
+        lines.append('if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi')
     # An empty PATH leaves no empty entry in it, which would be the working directory.
     if not run.pure:
         lines += ["PATH=${PATH:+$PATH:}$p", "unset p"]
-    if "/" in shell.program:
+    if "/" in shell.program and not shell.farm:
         lines.append(f"PATH={_quoted(os.path.dirname(program))}${{PATH:+:$PATH}}")
     colour = "31" if os.geteuid() == 0 else "32"
     lines += [
@@ -234,7 +246,7 @@ def _rc_text(shell: Shell, run: ShellRun, program: str, folder: str, environment
         'if [ -n "$PS1" ] && [ -z "$NIX_SHELL_PRESERVE_PROMPT" ]; then',
         rf"  PS1='\n\[\033[1;{colour}m\][nix-shell:\w]\$\[\033[0m\] '",
         "fi",
-        'if [ "$(type -t runHook)" = function ]; then runHook shellHook; fi',
+        "" if run.plain else 'if [ "$(type -t runHook)" = function ]; then runHook shellHook; fi',
         "unset NIX_ENFORCE_PURITY",
         "shopt -u nullglob",
         "unset TZ",
