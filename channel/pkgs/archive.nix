@@ -120,6 +120,17 @@ let
     package;
 
   packages = mapAttrs (name: _: makePackage name { }) names;
+
+  # A system's farm, in which `wrappers` is where setuid programs are on a running system, and `links` are more links: path -> target.
+  makeFarm' = { packages, wrappers ? null, links ? { } }: derivation ({
+    name = "usr";
+    inherit (about) system;
+    inherit packages;
+    builder = "builtin:debian-farm";
+    format = "1";
+  }
+  // lib.optionalAttrs (wrappers != null) { inherit wrappers; }
+  // lib.optionalAttrs (links != { }) { links = builtins.toJSON links; });
 in
 {
   inherit (about) system;
@@ -132,11 +143,7 @@ in
   virtual = mapAttrs (_: name: packages.${name}) (read "virtual.json");
 
   /** [package] -> derivation: the tree of all that they need, to be a /usr. */
-  makeFarm = wanted: derivation {
-    name = "usr";
-    inherit (about) system;
-    builder = "builtin:debian-farm";
-    format = "1";
-    packages = wanted;
-  };
+  makeFarm = wanted: makeFarm' { packages = wanted; };
+
+  inherit makeFarm';
 }

@@ -34,7 +34,7 @@ let
     // import ./fetchers.nix { inherit lib; }
     // {
       inherit lib system config overlays;
-      inherit (archive) makeFarm virtual;
+      inherit (archive) makeFarm makeFarm' virtual;
       inherit (import ./stdenv { inherit lib archive config; pkgs = self; }) stdenv stdenvNoCC mkShell mkShellNoCC;
 
       /** Debian's packages and no other names: `debian.docker` is what the archive calls so. */

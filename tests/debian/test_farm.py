@@ -106,6 +106,14 @@ def test_special_files(tmp_path: Path, make: Make) -> None:
     assert copied.read_bytes() == b"gcc" and not copied.is_symlink() and os.access(copied, os.X_OK)
 
 
+def test_links_of_a_system(tmp_path: Path, make: Make) -> None:
+    a = make("a", file("usr/lib/a/x"))
+    farm.make_farm([str(a)], str(tmp_path / "farm"), links={"usr/lib/modules": "/run/modules", "usr/local": "/srv/local"})
+    assert links(tmp_path / "farm/usr") == {"lib/a": f"{a}/usr/lib/a", "lib/modules": "/run/modules", "local": "/srv/local"}
+    with pytest.raises(FarmError, match="usr/lib/a"):
+        farm.make_farm([str(a)], str(tmp_path / "other"), links={"usr/lib/a": "/run/a"})
+
+
 def test_alternatives(tmp_path: Path, make: Make) -> None:
     script = (
         "update-alternatives --install /usr/bin/awk awk /usr/bin/{0} {1} --slave /usr/share/man/man1/awk.1.gz awk.1.gz /usr/share/man/man1/{0}.1.gz"

@@ -5,7 +5,8 @@ their text is meant for this tree.  Two packages must not have the same file, un
 
 What maintainer scripts would have made and is the same on every machine is made here: the links of alternatives, the bundle of
 certificates, the masters of passwd and group.  Programs that look for their parts beside where they really are become copies.  A file
-that had special mode bits is linked from `wrappers`, if that is given: a folder where a running system has it with these bits.
+that had special mode bits is linked from `wrappers`, if that is given: a folder where a running system has it with these bits.  `links` are
+further links, an object in JSON of paths and what they lead to: what a system has in its /usr that is of no package.
 
 At the top are `usr`, `etc`, and links into /usr as Debian has them; in `nix-support/debian/` are `packages`, the closure, and `setuid`: mode,
 owner, group, path and package of each file that had special mode bits.
@@ -54,10 +55,11 @@ def build(environment: Mapping[str, str], out: str) -> None:
     """Make the farm of `$packages` at `out`.  Raises PackageError, FarmError."""
     if environment.get("format") != FORMAT:
         raise PackageError(f"farms of format `{environment.get('format', '')}` are not known here", hint="a newer nivalis builds them")
-    make_farm(environment.get("packages", "").split(), out, wrappers=environment.get("wrappers") or None)
+    links = json.loads(environment.get("links") or "{}")
+    make_farm(environment.get("packages", "").split(), out, wrappers=environment.get("wrappers") or None, links=links)
 
 
-def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None) -> None:
+def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None, links: Mapping[str, str] | None = None) -> None:
     """Make the farm over the closure of `packages`, which are store paths, at `out`.  Raises PackageError, FarmError."""
     farm = _Farm(wrappers)
     found = sorted(closure(sorted(packages)), key=lambda path: (posixpath.basename(path)[33:], path))
@@ -65,6 +67,10 @@ def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None)
         farm.add(package)
     _add_alternatives(farm, found)
     bundle = _add_etc(farm)
+    for path, target in sorted((links or {}).items()):
+        if farm.exists(path):
+            raise FarmError(f"a package has a file where a link of the system has to be: `/{path}`")
+        farm.add_link(path, target)
     farm.write(out)
     if bundle:
         with open(f"{out}/{_BUNDLE}", "wb") as file:
