@@ -28,7 +28,7 @@ from nivalis.fetch.connections import Connections
 from nivalis.fetch.errors import FetchError, NotThereError
 from nivalis.fetch.network import Network
 
-__all__ = ["Connections", "Download", "download", "find_final_address", "open_connections"]
+__all__ = ["Connections", "Download", "download", "find_final_address", "open_connections", "open_network"]
 
 _AGENT = "nivalis"
 _PIECE = 1 << 16
@@ -322,6 +322,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if urlsplit(newurl).scheme not in ("http", "https"):
             raise FetchError(f"server leads to an address that is not of the network: `{newurl}`", where=req.full_url)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def open_network(network: Network) -> urllib.request.OpenerDirector:
+    """What opens addresses with the proxies and certificates of `network`, for who sends other requests than a download's.
+
+    It adds nobody's credentials.  Raises FetchError.
+    """
+    return _make_opener(network, _Credentials(""), None)
 
 
 def _make_opener(network: Network, credentials: _Credentials, connections: Connections | None) -> urllib.request.OpenerDirector:
