@@ -548,6 +548,12 @@ impl World for FileWorld {
     fn search_entry(&mut self, entry: &[u8]) -> WorldResult<Option<Vec<u8>>> {
         let is_address = entry.starts_with(b"channel:") || entry.windows(3).any(|w| w == b"://");
         if !is_address {
+            if !entry.starts_with(b"/") {
+                // Only an expression names such a place; where it is depends on where the program was started.
+                self.recording.impure("a relative place to look for files in");
+                let folder = std::env::current_dir().map_err(|e| WorldError::new(Code::Io, format!("the working directory cannot be had: {e}")))?;
+                return self.search_entry(folder.join(OsStr::from_bytes(entry)).as_os_str().as_bytes());
+            }
             if self.settings.restricted.is_some() {
                 // Not to be found and not to be looked for are different things.
                 self.place(entry, true)?;

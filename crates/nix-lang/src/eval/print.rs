@@ -54,7 +54,7 @@ impl Evaluator {
                 for &i in self.alphabetical(flat) {
                     print_name(self.symbols.name(flat.shape().syms()[i as usize]), out);
                     out.extend_from_slice(b" = ");
-                    self.print_slot(flat.slot(i).get(), out, seen)?;
+                    self.print_slot(variable(flat, i), out, seen)?;
                     out.extend_from_slice(b"; ");
                 }
                 out.push(b'}');
@@ -316,6 +316,17 @@ pub fn print_string(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.push(b'"');
+}
+
+/// What a slot holds; where that is nothing but a variable of a scope around the set, the variable's own value, which may have been
+/// evaluated since.
+fn variable(flat: Flat, i: u32) -> Val {
+    let word = flat.slot(i).get();
+    // SAFETY: expressions live as long as the evaluator.
+    match word.as_deferred().map(|expr| unsafe { &*expr }) {
+        Some(Expr::Local { level, index, .. }) if *level > 0 || !flat.shape().rec => flat.slot_env().up(u32::from(*level)).slot(*index).get(),
+        _ => word,
+    }
 }
 
 /// An attribute name, quoted where it is no identifier.
