@@ -54,8 +54,14 @@ def apply_accounts(root: Root, system: System) -> Accounts:
     root.make_folder("/etc")
     root.make_folder(STATE)
     with _lock(root):
-        groups = _apply_groups(root, system)
-        users = _apply_users(root, system, groups)
+        declared = _read_names(root, "declarative-users"), _read_names(root, "declarative-groups")
+        # Names are noted before they are made anywhere, members of groups too, and until they are gone everywhere.
+        _save_names(root, "declarative-users", declared[0] | system.users.keys())
+        _save_names(root, "declarative-groups", declared[1] | system.groups.keys())
+        groups = _apply_groups(root, system, *declared)
+        users = _apply_users(root, system, groups, declared[0])
+        _save_names(root, "declarative-users", system.users)
+        _save_names(root, "declarative-groups", system.groups)
     _make_homes(root, system, users, groups)
     return Accounts(users, groups)
 
@@ -63,9 +69,8 @@ def apply_accounts(root: Root, system: System) -> Accounts:
 # ---- groups ----
 
 
-def _apply_groups(root: Root, system: System) -> dict[str, int]:
+def _apply_groups(root: Root, system: System, users_before: Collection[str], declared_before: Collection[str]) -> dict[str, int]:
     present = _read_table(root, "/etc/group", 4)
-    declared_before, users_before = _read_names(root, "declarative-groups"), _read_names(root, "declarative-users")
     ids = _Ids(root, "gid-map", present, [one.gid for one in system.groups.values()])
     rows: dict[str, list[str]] = {}
     for name, group in sorted(system.groups.items()):
@@ -73,22 +78,19 @@ def _apply_groups(root: Root, system: System) -> dict[str, int]:
         members = set(group.members)
         if system.mutable_users and name in present:
             # Whoever was added by hand stays; a declared user is where it is declared to be.
-            members |= {one for one in present[name][2].split(",") if one} - system.users.keys() - users_before
+            members |= {one for one in present[name][2].split(",") if one}.difference(system.users, users_before)
         rows[name] = [present[name][0] if name in present else "x", str(number), ",".join(sorted(members))]
     kept = _keep_others(present, rows, declared_before, system.mutable_users, "group")
     ids.save()
-    _save_names(root, "declarative-groups", declared_before | system.groups.keys())
     _write_table(root, "/etc/group", kept | rows)
-    _save_names(root, "declarative-groups", system.groups)
     return {name: int(fields[1]) for name, fields in (kept | rows).items()}
 
 
 # ---- users ----
 
 
-def _apply_users(root: Root, system: System, groups: Mapping[str, int]) -> dict[str, int]:
+def _apply_users(root: Root, system: System, groups: Mapping[str, int], declared_before: Collection[str]) -> dict[str, int]:
     present = _read_table(root, "/etc/passwd", 7)
-    declared_before = _read_names(root, "declarative-users")
     ids = _Ids(root, "uid-map", present, [one.uid for one in system.users.values()])
     rows: dict[str, list[str]] = {}
     for name, user in sorted(system.users.items()):
@@ -100,11 +102,9 @@ def _apply_users(root: Root, system: System, groups: Mapping[str, int]) -> dict[
         rows[name] = ["x", str(number), str(group), user.description.replace(":", " "), user.home, user.shell]
     kept = _keep_others(present, rows, declared_before, system.mutable_users, "user")
     ids.save()
-    _save_names(root, "declarative-users", declared_before | system.users.keys())
     # First the passwords: without an entry there nobody can log in, and an entry that nobody has is no harm.
     _write_shadow(root, system, kept.keys() | rows.keys(), groups, _read_table(root, "/etc/shadow", 9))
     _write_table(root, "/etc/passwd", kept | rows)
-    _save_names(root, "declarative-users", system.users)
     return {name: int(fields[1]) for name, fields in (kept | rows).items()}
 
 
@@ -216,7 +216,6 @@ def _read_names(root: Root, file: str) -> set[str]:
 
 
 def _save_names(root: Root, file: str, names: Iterable[str]) -> None:
-    """Names that will be declared are noted before they are made, and those that were declared until they are gone."""
     found = set(names)
     if found != _read_names(root, file):
         root.write_file(f"{STATE}/{file}", "".join(f"{name}\n" for name in sorted(found)).encode())
