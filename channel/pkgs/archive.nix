@@ -115,9 +115,30 @@ let
           in
           if others == [ ] then makePackage name (more // changed)
           else refuse name (lib.concatMapStringsSep ", " (other: "`${other}`") others);
-      } // visible.passthru;
+      }
+      # What `nix-env` installs of it.
+      // lib.optionalAttrs canLaunch { inProfile = launchersOf name; }
+      // visible.passthru;
     in
     package;
+
+  # What a program finds wherever it is installed: the essential packages, and whom to trust.
+  base = map (name: packages.${name}) (builtins.filter (name: names ? ${name}) [
+    "base-files" "base-passwd" "bash" "ca-certificates" "coreutils" "dash" "debianutils" "diffutils" "findutils" "grep" "gzip" "hostname"
+    "libc-bin" "mawk" "ncurses-base" "ncurses-bin" "sed" "tar" "util-linux"
+  ]);
+  canLaunch = names ? tcc && names ? musl-dev;
+  launcher = import ./launcher { inherit packages; inherit (about) system; };
+  launchersOf = name: derivation {
+    inherit (packages.${name}) name;
+    inherit (about) system;
+    builder = "builtin:debian-launchers";
+    format = "1";
+    package = packages.${name};
+    inherit (recordOf name) source;
+    inherit base launcher;
+    farm = makeFarm' { packages = base ++ [ packages.${name} ]; };
+  };
 
   packages = mapAttrs (name: _: makePackage name { }) names;
 

@@ -33,6 +33,7 @@ _BUILDERS = {
     "buildenv": "nivalis.build.buildenv:build",
     "debian-farm": "nivalis.debian.farm:build",
     "debian-fetch": "nivalis.debian.fetch:build",
+    "debian-launchers": "nivalis.debian.launchers:build",
     "debian-package": "nivalis.debian.package:build",
     "fetchurl": "nivalis.build.fetchurl:build",
     "unpack-channel": "nivalis.build.unpack_channel:build",

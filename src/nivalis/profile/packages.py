@@ -5,7 +5,8 @@ more is evaluated than is asked for: of a set of packages, most have nothing but
 
 What a derivation says of itself is read in *columns*, of many derivations at once and by an expression that the kernel evaluates
 (`_COLUMNS`): a step from Python into the kernel costs more than most columns.  Which outputs are installed
-(`outputSpecified`, `meta.outputsToInstall`), and which attributes of `meta` count, is as in CppNix's `PackageInfo`.
+(`outputSpecified`, `meta.outputsToInstall`), and which attributes of `meta` count, is as in CppNix's `PackageInfo`.  A derivation may say
+that another one is to be installed in its place (`inProfile`); it keeps its name and its `meta`.
 """
 
 from __future__ import annotations
@@ -36,17 +37,18 @@ let
     else isString value || isBool value || isInt value || isFloat value;
   about = name: d: let meta = d.meta or { }; in if meta ? ${name} && isPlain meta.${name} then meta.${name} else null;
   path = value: unsafeDiscardStringContext (toString value);
+  placed = f: d: f (d.inProfile or d);
   columns = {
     system = d: d.system or "unknown";
     output = d: d.outputName or "";
-    drv = d: if d ? drvPath then path d.drvPath else null;
-    out = d: path d.outPath;
+    drv = placed (d: if d ? drvPath then path d.drvPath else null);
+    out = placed (d: path d.outPath);
     outputs = d: d.outputs or [ "out" ];
-    paths = d:
+    paths = placed (d:
       if !(d ? outputs) then { out = path d.outPath; }
       else listToAttrs (concatMap (name:
         if d ? ${name} && d.${name} ? outPath then [ { inherit name; value = path d.${name}.outPath; } ] else [ ]
-      ) d.outputs);
+      ) d.outputs));
     chosen = d: if d.outputSpecified or false then [ d.outputName ] else about "outputsToInstall" d;
     description = about "description";
     priority = about "priority";

@@ -1,0 +1,129 @@
+"""`builtin:debian-launchers`: what a profile has of a package, so that its commands work on any machine.
+
+In a profile there is no farm around a program, but the machine's own /usr.  So for each command there is a *launcher*, a file of three
+lines that enters the farm and becomes the program (`channel/pkgs/launcher/launch.c` does it).  A program that needs nothing of a farm is
+linked to as it is, and sees the machine as it is: one of ELF, in whose package's closure there is nothing but programs, libraries and what
+is for reading.  What every Debian has (`base`) does not count.
+
+Debian splits: `python3` is in the package python3-minimal, and `convert` in one of many that the package imagemagick only names.  So
+the commands are those of the package, and of all that it needs and that has been made of the same source package; names that only a farm
+has, those of alternatives, are among them if they lead to one of these.
+
+In `share` are manuals, completions, and what desktops look for.  Libraries and headers are no part of it.
+
+What it does not do: nothing is made for what is called by its path below /usr, such as services.
+
+Runs inside the sandbox, in a process of its own (see `nivalis.build.builtin_builders`).
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from nivalis.debian.deb822 import paragraphs
+from nivalis.debian.errors import PackageError
+from nivalis.debian.package import SUPPORT, closure
+
+__all__ = ["FORMAT", "build"]
+
+FORMAT = "1"
+
+# Where commands are, and where they are put.
+_COMMANDS = ("usr/bin", "usr/sbin", "usr/games")
+_SHARED = ("man", "info", "applications", "icons", "bash-completion", "fish", "zsh", "fonts")
+# What programs do without, where they are called from a machine that is not Debian's or that is an older one.
+_NO_DATA = re.compile(
+    r"usr/(bin|sbin|games|include)/.*"
+    r"|usr/lib/([^/]+-linux-gnu[^/]*/)?([^/]+\.(so(\.[^/]*)?|a|o)|(pkgconfig|cmake)/.*)"
+    r"|usr/share/(man|info|doc|doc-base|lintian|bug|locale|bash-completion|zsh|fish|menu|pixmaps|icons|applications|metainfo|pkgconfig)/.*"
+)
+_MOST_LINKS = 40
+
+
+def build(environment: Mapping[str, str], out: str) -> None:
+    """Make the launchers for `$package`, of the source `$source`, at `out`; they enter `$farm` by `$launcher`.  Raises PackageError."""
+    if environment.get("format") != FORMAT:
+        raise PackageError(f"launchers of format `{environment.get('format', '')}` are not known here", hint="a newer nivalis builds them")
+    package, farm, launcher = (environment.get(name, "") for name in ("package", "farm", "launcher"))
+    needed = closure([package])
+    base = set(closure(environment.get("base", "").split())) - {package}
+    own = [path for path in needed if path == package or _has_source(path, environment.get("source", ""))]
+    needs_farm = any(_has_data(path) for path in needed if path not in base)
+    os.makedirs(f"{out}/bin")
+    for folder in _COMMANDS:
+        for name, program in _find_commands(farm, folder, own):
+            place = f"{out}/bin/{name}"
+            if os.path.lexists(place):
+                continue
+            if needs_farm or not _is_elf(program):
+                _write_launcher(place, launcher, farm, f"/{folder}/{name}")
+            else:
+                os.symlink(program, place)
+    for path in own:
+        for name in _SHARED:
+            _link_tree(f"{path}/usr/share/{name}", f"{out}/share/{name}")
+
+
+def _find_commands(farm: str, folder: str, own: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The names of commands in a folder of the farm, each with the file that it leads to, of the packages `own` and of alternatives."""
+    roots = tuple(f"{path}/" for path in own)
+    if not os.path.isdir(f"{farm}/{folder}"):
+        return
+    for name in sorted(os.listdir(f"{farm}/{folder}")):
+        program = _follow(farm, f"{folder}/{name}")
+        if program is None or not os.access(program, os.X_OK) or "\n" in name:
+            continue
+        if program.startswith(roots) or any(os.path.lexists(f"{path}/{folder}/{name}") for path in own):
+            yield name, program
+
+
+def _follow(farm: str, place: str) -> str | None:
+    """The file that a path leads to where the farm is /usr; None if there is none."""
+    path = f"{farm}/{place}"
+    for _ in range(_MOST_LINKS):
+        if not os.path.islink(path):
+            return path if os.path.isfile(path) else None
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.readlink(path)))
+        path = f"{farm}{target}" if target.startswith(("/usr/", "/etc/")) else target
+    return None
+
+
+def _write_launcher(place: str, launcher: str, farm: str, program: str) -> None:
+    with open(place, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(f"#!{launcher}\nfarm {farm}\nprogram {program}\n")
+        os.fchmod(file.fileno(), 0o755)
+
+
+def _link_tree(source: str, target: str) -> None:
+    if not os.path.isdir(source):
+        return
+    os.makedirs(target, exist_ok=True)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            place = f"{target}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                _link_tree(entry.path, place)
+            elif not os.path.lexists(place):
+                os.symlink(entry.path, place)
+
+
+def _has_source(path: str, source: str) -> bool:
+    with open(f"{path}/{SUPPORT}/control", encoding="utf-8", errors="surrogateescape") as file:
+        return any(fields.get("source", fields.get("package", "")).partition(" ")[0] == source for fields in paragraphs(file.read()))
+
+
+def _has_data(path: str) -> bool:
+    """Whether a package has what its programs may look for below /usr or in /etc."""
+    for tree in ("usr", "etc"):
+        for folder, _, files in os.walk(f"{path}/{tree}"):
+            if any(not _NO_DATA.fullmatch(f"{folder[len(path) + 1 :]}/{name}") for name in files):
+                return True
+    return False
+
+
+def _is_elf(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
