@@ -176,9 +176,7 @@ class Job:
                 room = stack.enter_context(self._room(user))
                 network = derivation.is_fixed_output
                 real_inputs = {path: store.real_path(path) for path in inputs}
-                mounted: dict[str, str] = {}
-                if len(real_inputs) >= WORTHWHILE:
-                    mounted = {base_name(path): place for path, place in real_inputs.items()}
+                mounted = list(real_inputs.values()) if len(real_inputs) >= WORTHWHILE else []
                 etc = {name: stack.enter_context(file_of(data)) for name, data in sandbox.make_etc(seen_dir, network=network).items()}
                 view = sandbox.Sandbox(
                     store_dir=store.store_dir,
@@ -294,7 +292,7 @@ class Job:
             remove_tree(room)
 
     def _run_inside(
-        self, view: sandbox.Sandbox, mounted: Mapping[str, str], command: Sequence[str], user: BuildUser | None
+        self, view: sandbox.Sandbox, mounted: Sequence[str], command: Sequence[str], user: BuildUser | None
     ) -> tuple[Ended, tuple[str, ...]]:
         assert self._program is not None
         words = view.arguments()
@@ -325,11 +323,14 @@ class Job:
                     return self._mounter.start(argv, view.private_store, mounted, report[1], terminal, descriptors, ids)
 
             def is_ready() -> bool:
-                # Nothing comes if the mounts have failed; bubblewrap would go on, were the gate not held open here.
-                is_mounted = bool(os.read(report[0], 1))
-                if is_mounted:
-                    os.write(gate[1], b"1")
-                return is_mounted
+                # Nothing comes if bubblewrap has ended, and anything else than that all is mounted is an error.
+                said = os.read(report[0], 4096)
+                if said == b"1":
+                    # Bubblewrap would go on without, were the gate not held open here.
+                    os.write(gate[1], said)
+                elif said:
+                    raise SandboxError(f"inputs cannot be mounted: {os.fsdecode(said)}", where=self._drv_path)
+                return bool(said)
 
             return self._run(argv, {"PATH": os.defpath}, "/", user, [*files, gate[0]], info, start, is_ready)
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from nivalis.build import mounts
 from nivalis.build.process import Child, file_of, with_ends
@@ -38,21 +38,20 @@ class Mounter:
         self,
         argv: Sequence[str],
         folder: str,
-        places: Mapping[str, str],
+        places: Sequence[str],
         report: int,
         terminal: int,
         descriptors: Sequence[int],
         user: tuple[int, int] | None,
     ) -> Child:
-        """Start a program, as `user` (user and group) if one is given, and mount `places` (name: place here) in `folder`, read-only.
+        """Start a program, as `user` (user and group) if one is given, and mount `places` in `folder`, read-only, under their own names.
 
-        Mounting begins when something is made in `folder` with the name MARK; it is removed, and when all is mounted, a byte is written to
-        `report`.  The program has `terminal` as its output, and `descriptors` under their numbers.  It must be waited for.  Raises OSError.
+        They are seen when something is made in `folder` with the name MARK; it is removed, and then "1" is written to `report`, or else what
+        went wrong.  The program has `terminal` as its output, and `descriptors` under their numbers.  It must be waited for.  Raises OSError.
         """
         given = [terminal, terminal, *descriptors]
         numbers = [1, 2, *descriptors]
-        words = ["-" if user is None else f"{user[0]}:{user[1]}", str(len(numbers)), *map(str, numbers), folder, MARK, str(len(places))]
-        words += [word for name, place in sorted(places.items()) for word in (place, f"{folder}/{name}")]
+        words = ["-" if user is None else f"{user[0]}:{user[1]}", str(len(numbers)), *map(str, numbers), folder, MARK, str(len(places)), *places]
         with file_of(with_ends([*words, *argv])) as order, self._mutex:
             connection = self._connect()
             socket.send_fds(connection, [b"start"], [order, report, *given])

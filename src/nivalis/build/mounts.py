@@ -6,10 +6,11 @@ mount, which is that of the build's private store folder.  That folder is mounte
 later shows in the sandbox too.  Bubblewrap holds the builder back until it is told that all is there (`--block-fd`).
 
 To start Python for each build would cost more than most builds.  So one process, which is this file, run by a Python that imports
-nothing of the user's, waits for orders (`nivalis.build.mounter` gives them), and for each splits off another, which has a mount
-namespace of its own that ends with the build, and becomes bubblewrap.  That one is a child of whoever gives the orders, who therefore
-sees how it ends; its own child mounts.  An ordinary user may mount by a user namespace in which they stay who they are, so that no
-capability outlives the `exec`.
+nothing of the user's, waits for orders (`nivalis.build.mounter` gives them), and for each splits off another, which becomes
+bubblewrap in a mount namespace that ends with the build.  That one is a child of whoever gives the orders, who therefore sees how it ends.
+While it starts, the inputs are mounted in the folder in another namespace, the workshop, and the tree of them is copied with one call,
+made read-only with another and moved to where it is seen with a third.  An ordinary user may mount by a user namespace in which they
+stay who they are, so that no capability outlives the `exec`.
 
 It takes Linux 5.12 (`mount_setattr`).
 """
@@ -19,11 +20,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import signal
+import select
+import stat
 import sys
+from contextlib import suppress
 
 TYPE_CHECKING = False  # this process has to start quickly
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from typing import NoReturn
 
@@ -31,112 +35,253 @@ __all__ = ["enter_namespace", "libc", "main", "mount"]
 
 # linux/mount.h and linux/sched.h
 _MS_BIND, _MS_REC, _MS_SLAVE, _MS_SHARED = 1 << 12, 1 << 14, 1 << 19, 1 << 20
+_MNT_DETACH = 2
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _CLONE_PARENT = 0x00008000
 # Of all architectures; asm-generic/unistd.h
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
-_AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
-_IN_CREATE, _PR_SET_PDEATHSIG = 0x100, 1
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_IN_CREATE, _IN_ONESHOT = 0x100, 0x80000000
 # As many as one message may carry.
 _MOST_DESCRIPTORS = 253
 
 libc = ctypes.CDLL(None, use_errno=True)
+libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p)
 
 
 def main() -> None:
     """The process that waits for orders, on the socket that is its standard input, until there is no one to give them.
 
-    An order is a message with descriptors: that of a file with the words of `_obey`, and those that the new process gets.  The answer
-    is its number, or a negative error number.
+    An order is a message with descriptors: that of a file with the words of `_Server._start`, that to which is reported, and those that
+    the new process gets.  The answer is its number, or a negative error number.
     """
     import fcntl
+    import gc
     import socket
 
-    number = 0
-    try:
-        enter_namespace()
-        # What is mounted here must not show outside; what the machine unmounts must not be held here.
-        mount(b"none", b"/", _MS_SLAVE | _MS_REC)
-    except OSError as error:
-        number = error.errno or errno.EIO
+    # A collection would write to pages that are shared with what is split off, and there is nothing for it to find.
+    gc.disable()
     os.umask(0o022)
     os.chdir("/")
     # What it splits off finds nothing to read there.
     connection = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    while True:
-        order, descriptors, _, _ = socket.recv_fds(connection, 16, _MOST_DESCRIPTORS)
+    try:
+        server = _Server(connection)
+    except OSError as error:
+        while connection.recv(16):
+            connection.send(str(-(error.errno or errno.EIO)).encode())
+    else:
+        server.run()
+
+
+class _Build:
+    """A program that was started, and what is to be mounted when it is ready, which is when there is something at `mark`."""
+
+    __slots__ = ("end", "folder", "inputs", "mark", "namespace", "report", "tree")
+
+    def __init__(self, report: int, folder: bytes, mark: bytes, inputs: Sequence[bytes]) -> None:
+        self.report = report
+        self.folder = folder
+        self.mark = folder + b"/" + mark
+        self.inputs = inputs
+        # Descriptors: of its mounts, of those to come, and of the process.
+        self.namespace = self.tree = self.end = -1
+
+
+class _Server:
+    def __init__(self, connection: socket.socket) -> None:
+        enter_namespace()
+        # What is mounted here must not show outside; what the machine unmounts must not be held here.
+        mount(b"none", b"/", _MS_SLAVE | _MS_REC)
+        self._home = _open_namespace()
+        _check(libc.unshare(_CLONE_NEWNS))
+        self._workshop = _open_namespace()
+        _enter(self._home)
+        self._connection = connection
+        # One for all: to close one takes the kernel as long as to build.
+        self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
+        self._waiting: dict[int, _Build] = {}
+        self._poller = select.poll()
+        self._poller.register(connection, select.POLLIN)
+        self._poller.register(self._watch, select.POLLIN)
+
+    def run(self) -> None:
+        while True:
+            ready = {descriptor for descriptor, _ in self._poller.poll()}
+            if self._watch in ready:
+                os.read(self._watch, 65536)
+                for build in [one for one in self._waiting.values() if os.path.lexists(one.mark)]:
+                    self._show(build)
+            for descriptor in ready & self._waiting.keys():
+                # It has ended too early, and says itself why.
+                self._forget(self._waiting[descriptor])
+            if self._connection.fileno() in ready and not self._take_order():
+                return
+
+    def _take_order(self) -> bool:
+        """Take one order; False if there is no one to give any."""
+        import socket
+
+        order, descriptors, _, _ = socket.recv_fds(self._connection, 16, _MOST_DESCRIPTORS)
         if not order:
-            return
+            return False
         # What is still open at the `exec` would be the builder's too, and `recv_fds` itself does nothing with flags.
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
-        answer = -number if number else _split_off()
-        if answer == 0:
-            _obey(*descriptors)
+        build = None
+        try:
+            number, build = self._start(*descriptors)
+        except OSError as error:
+            number = -(error.errno or errno.EIO)
+        self._connection.send(str(number).encode())
         for descriptor in descriptors:
-            os.close(descriptor)
-        connection.send(str(answer).encode())
+            if build is None or descriptor != build.report:
+                os.close(descriptor)
+        if build is not None:
+            self._prepare(build)
+        return True
+
+    def _start(self, order: int, report: int, *descriptors: int) -> tuple[int, _Build]:
+        """Split off a process in a namespace of its own; its number.  Raises OSError.
+
+        The words in the file `order`, each ended by a zero byte: user and group or `-`; how many descriptors there are, and the number
+        that each has in the program; the folder in which to mount and the name in it that says when; how many inputs there are, and where
+        they are; the program and its arguments.  When all is mounted, "1" is written to `report`, or else what went wrong.
+        """
+        with open(order, "rb", closefd=False) as file:
+            words = iter(file.read().split(b"\0")[:-1])
+        user = next(words)
+        numbers = [int(next(words)) for _ in range(int(next(words)))]
+        folder, mark = next(words), next(words)
+        build = _Build(report, folder, mark, [next(words) for _ in range(int(next(words)))])
+        _check(libc.unshare(_CLONE_NEWNS))
+        try:
+            # What is mounted in it from now on appears wherever it is seen by then.
+            mount(folder, folder, _MS_BIND)
+            mount(b"none", folder, _MS_SHARED)
+            build.namespace = _open_namespace()
+            number = _split_off()
+            if number == 0:
+                _become(user, descriptors, numbers, list(words))
+            build.end = os.pidfd_open(number)
+        except OSError:
+            if build.namespace >= 0:
+                os.close(build.namespace)
+            raise
+        finally:
+            _enter(self._home)
+        return number, build
+
+    def _prepare(self, build: _Build) -> None:
+        """Have all ready to be shown, and show it if it is waited for already."""
+        self._waiting[build.end] = build
+        self._poller.register(build.end, select.POLLIN)
+        try:
+            build.tree = self._make_tree(build)
+            _check(libc.inotify_add_watch(self._watch, build.folder, ctypes.c_uint32(_IN_CREATE | _IN_ONESHOT)))
+        except OSError as error:
+            self._forget(build, _in_words(error))
+            return
+        if os.path.lexists(build.mark):
+            self._show(build)
+
+    def _make_tree(self, build: _Build) -> int:
+        """A descriptor of the folder with all inputs mounted in it, read-only, which itself is mounted nowhere."""
+        folder = build.folder
+        _enter(self._workshop)
+        try:
+            mount(folder, folder, _MS_BIND)
+            try:
+                for place in build.inputs:
+                    _mount_input(place, folder + place[place.rindex(b"/") :])
+                tree = _check(libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, folder, _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE))
+            finally:
+                # Otherwise the folder could not be removed without the kernel doing so name by name.
+                libc.umount2(folder, _MNT_DETACH)
+        finally:
+            _enter(self._home)
+        # Before it is seen anywhere, since a change would not be where it is seen.
+        _change_mounts(tree, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV, 0)
+        _change_mounts(tree, 0, 0, _MOUNT_ATTR_RDONLY)
+        return tree
+
+    def _show(self, build: _Build) -> None:
+        try:
+            os.rmdir(build.mark)
+            _enter(build.namespace)
+            try:
+                _check(libc.syscall(_SYS_MOVE_MOUNT, build.tree, b"", _AT_FDCWD, build.folder, _MOVE_MOUNT_F_EMPTY_PATH))
+            finally:
+                _enter(self._home)
+        except OSError as error:
+            self._forget(build, _in_words(error))
+        else:
+            self._forget(build, said=b"1")
+
+    def _forget(self, build: _Build, said: bytes = b"") -> None:
+        if said:
+            with suppress(BrokenPipeError):  # as it was given up
+                os.write(build.report, said)
+        del self._waiting[build.end]
+        self._poller.unregister(build.end)
+        for descriptor in (build.report, build.namespace, build.tree, build.end):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _split_off() -> int:
-    """As `fork`, but for a mount namespace of its own, and that this process's parent is the parent; a negative error number if not."""
-    order = (ctypes.c_uint64 * 8)(_CLONE_PARENT | _CLONE_NEWNS)
-    number = int(libc.syscall(_SYS_CLONE3, order, ctypes.sizeof(order)))
-    return -ctypes.get_errno() if number < 0 else number
+    """As `fork`, but that this process's parent is the parent.  Raises OSError."""
+    order = (ctypes.c_uint64 * 8)(_CLONE_PARENT)
+    return _check(libc.syscall(_SYS_CLONE3, order, ctypes.sizeof(order)))
 
 
-def _obey(order: int, report: int, *descriptors: int) -> NoReturn:
-    """Change the user and become a program, while another process mounts.
-
-    The words in the file `order`, each ended by a zero byte: user and group or `-`; how many descriptors there are, and the number
-    that each has in the program; the folder in which to mount and the name in it that says when; how many mounts there are, and what
-    is mounted where; the program and its arguments.  A byte is written to `report` when all is mounted.
-    """
+def _become(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv: list[bytes]) -> NoReturn:
+    """Become a program, as `user`, with `descriptors` under their `numbers`."""
     try:
-        with open(order, "rb") as file:
-            words = iter(file.read().split(b"\0")[:-1])
-        user = next(words)
-        _place(descriptors, [int(next(words)) for _ in range(int(next(words)))])
+        _place(descriptors, numbers)
         os.setsid()
-        folder, mark = next(words), next(words)
-        pairs = [(next(words), next(words)) for _ in range(int(next(words)))]
-        # What is mounted in it from now on appears wherever it is seen by then.
-        mount(folder, folder, _MS_BIND)
-        mount(b"none", folder, _MS_SHARED)
-        watch = _check(libc.inotify_init1(os.O_CLOEXEC))
-        _check(libc.inotify_add_watch(watch, folder, _IN_CREATE))
-        program = os.getpid()
-        if os.fork() == 0:
-            _mount_later(program, watch, folder + b"/" + mark, pairs, report)
         if user != b"-":
             uid, gid = map(int, user.split(b":"))
             os.setgroups([])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-        argv = list(words)
         os.execvp(argv[0], argv)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(1)
 
 
-def _mount_later(program: int, watch: int, mark: bytes, pairs: Sequence[tuple[bytes, bytes]], report: int) -> NoReturn:
-    """The process that mounts, as soon as there is something at `mark`; it ends with `program`, and ends that if it fails."""
-    try:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == program:
-            os.read(watch, 4096)
-            os.rmdir(mark)
-            for place, inside in pairs:
-                _show(place, inside)
-            os.write(report, b"1")
-            os._exit(0)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    os._exit(1)
+def _mount_input(place: bytes, inside: bytes) -> None:
+    mode = os.lstat(place).st_mode
+    if stat.S_ISLNK(mode):
+        # A bind mount would follow it.
+        os.symlink(os.readlink(place), inside)
+        return
+    if stat.S_ISDIR(mode):
+        os.mkdir(inside)
+    else:
+        os.mknod(inside)
+    mount(place, inside, _MS_BIND)
+
+
+def _change_mounts(tree: int, flags: int, attributes: int, without: int) -> None:
+    order = (ctypes.c_uint64 * 4)(attributes, without)
+    _check(libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH | flags, order, ctypes.sizeof(order)))
+
+
+def _open_namespace() -> int:
+    return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _enter(namespace: int) -> None:
+    _check(libc.setns(namespace, _CLONE_NEWNS))
+
+
+def _in_words(error: OSError) -> bytes:
+    return str(error).encode("utf-8", "replace")
 
 
 def _check(number: int) -> int:
@@ -168,27 +313,9 @@ def enter_namespace() -> None:
             file.write(text)
 
 
-def _show(place: bytes, inside: bytes) -> None:
-    """Let `place` be seen at `inside`, read-only."""
-    if os.path.islink(place):
-        # A bind mount would follow it.
-        os.symlink(os.readlink(place), inside)
-        return
-    if os.path.isdir(place):
-        os.mkdir(inside)
-    else:
-        os.close(os.open(inside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-    # With its flags at once, since a change of them would not be seen where the folder is.
-    tree = _check(libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, place, _OPEN_TREE_CLONE | os.O_CLOEXEC))
-    flags = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
-    _check(libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, flags, ctypes.sizeof(flags)))
-    _check(libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, inside, _MOVE_MOUNT_F_EMPTY_PATH))
-    os.close(tree)
-
-
 def mount(source: bytes, target: bytes, flags: int, *, kind: bytes | None = None) -> None:
     """`mount(2)`.  Raises OSError."""
-    if libc.mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
+    if libc.mount(source, target, kind, flags, None) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(target))
 
