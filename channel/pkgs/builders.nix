@@ -35,6 +35,34 @@ let
   elementOf = extra: drv:
     let outputs = outputsOf extra drv; in
     [ "true" (toString (drv.meta.priority or 5)) (toString (builtins.length outputs)) ] ++ outputs;
+  makeTree = { name, paths, pathsToLink ? [ "/" ], extraOutputsToInstall ? [ ], postBuild ? "", ignoreCollisions ? false, meta ? { }, passthru ? { }, ... }@args:
+    let
+      tree = derivation {
+        inherit name;
+        system = "builtin";
+        builder = "builtin:buildenv";
+        preferLocalBuild = true;
+        allowSubstitutes = false;
+        derivations = concatMap (elementOf extraOutputsToInstall) paths;
+      };
+    in
+    if !ignoreCollisions && pathsToLink == [ "/" ] && postBuild == "" then withMeta tree args
+    else
+      run self.stdenvNoCC name
+        ({ inherit pathsToLink postBuild meta passthru; paths = if ignoreCollisions then concatMap (outputsOf extraOutputsToInstall) paths else [ tree ]; passAsFile = [ "paths" ]; }
+          // lib.filterAttrs (key: _: lib.elem key [ "nativeBuildInputs" "buildInputs" ]) args)
+        ''
+          mkdir -p $out
+          for path in $(< $pathsPath); do
+            for wanted in $pathsToLink; do
+              if [ -d "$path$wanted" ]; then
+                mkdir -p "$out$wanted"
+                linkTree "$path$wanted" "$out$wanted"
+              fi
+            done
+          done
+          eval "$postBuild"
+        '';
 in
 rec {
   /** name -> attributes -> script -> derivation: a script, in Bash, that makes `$out`. */
@@ -124,35 +152,12 @@ rec {
   linkFarmFromDrvs = name: drvs: linkFarm name (map (drv: { inherit (drv) name; path = drv; }) drvs);
 
   /** { name; paths; pathsToLink ? [ "/" ]; postBuild ? ""; … } -> derivation: as user environments are; the package with the lower
-      `meta.priority` wins, and two files of equal priority are an error. */
-  buildEnv = { name, paths, pathsToLink ? [ "/" ], extraOutputsToInstall ? [ ], postBuild ? "", ignoreCollisions ? false, meta ? { }, passthru ? { }, ... }@args:
+      `meta.priority` wins, and two files of equal priority are an error.  What `nix-env` installs of it has launchers. */
+  buildEnv = { paths, ... }@args:
     let
-      tree = derivation {
-        inherit name;
-        system = "builtin";
-        builder = "builtin:buildenv";
-        preferLocalBuild = true;
-        allowSubstitutes = false;
-        derivations = concatMap (elementOf extraOutputsToInstall) paths;
-      };
+      placed = map (path: if isAttrs path && path ? inProfile then path.inProfile // { meta = path.meta or { }; } else path) paths;
     in
-    if !ignoreCollisions && pathsToLink == [ "/" ] && postBuild == "" then withMeta tree args
-    else
-      runCommand name
-        ({ inherit pathsToLink postBuild meta passthru; paths = if ignoreCollisions then concatMap (outputsOf extraOutputsToInstall) paths else [ tree ]; passAsFile = [ "paths" ]; }
-          // lib.filterAttrs (key: _: lib.elem key [ "nativeBuildInputs" "buildInputs" ]) args)
-        ''
-          mkdir -p $out
-          for path in $(< $pathsPath); do
-            for wanted in $pathsToLink; do
-              if [ -d "$path$wanted" ]; then
-                mkdir -p "$out$wanted"
-                linkTree "$path$wanted" "$out$wanted"
-              fi
-            done
-          done
-          eval "$postBuild"
-        '';
+    makeTree args // { inProfile = makeTree (args // { paths = placed; }); };
 
   /** A setup hook: `makeWrapper program wrapper --set NAME VALUE --prefix NAME : VALUE …`, and `wrapProgram`. */
   makeWrapper = makeSetupHook { name = "make-wrapper"; } ./stdenv/make-wrapper.sh;

@@ -1,6 +1,7 @@
 /* Runs a program where a farm is /usr: the interpreter of the launchers in a profile.
  *
- * A launcher is a file of three lines: `#!` and this program, `farm` and a store path, `program` and a path below /usr.  It is run as
+ * A launcher is a file of a few lines: `#!` and this program; `farm` and the store path of what is to be /usr; `nix` and the folder that is
+ * to be /nix, where the store is not there; `program` and what to run.  It is run as
  *
  *     launch LAUNCHER ARGUMENTS...
  *
@@ -58,7 +59,7 @@ static void fail(int status, const char *format, ...)
 static void fail_view(const char *what)
 {
     fail(126,
-         "[namespace-unavailable]: this machine does not let a program have a /usr of its own: %s\n  at %s\n"
+         "[namespace-unavailable]: this machine does not let a program see its own /usr or /nix: %s\n  at %s\n"
          "  hint: allow user namespaces to ordinary users, or run it as root",
          strerror(errno), what);
 }
@@ -224,7 +225,7 @@ static void show_farm(const char *farm)
     }
 }
 
-static void make_view(const char *farm)
+static void make_view(const char *farm, const char *nix)
 {
     char place[PATH_MAX], inside[PATH_MAX], *goals[2];
     struct dirent *entry;
@@ -247,15 +248,21 @@ static void make_view(const char *farm)
     while ((entry = readdir(names))) {
         const char *name = entry->d_name;
 
-        if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "usr") || !strcmp(name, "etc") || !strcmp(name, ETC + 1)
-            || is_one_of(name, merged))
+        if (!strcmp(name, ".") || !strcmp(name, "..") || (nix && !strcmp(name, "nix")))
+            continue;
+        if (farm && (!strcmp(name, "usr") || !strcmp(name, "etc") || !strcmp(name, ETC + 1) || is_one_of(name, merged)))
             continue;
         show(join(place, OLD, name), join(inside, "", name));
     }
     closedir(names);
-    show_farm(farm);
+    if (nix) {
+        make_folder("/nix");
+        bind_at(join(place, OLD, nix + 1), "/nix");
+    }
+    if (farm)
+        show_farm(farm);
     for (i = 0; followed[i]; i++)
-        if (goals[i] && access(followed[i], F_OK) && !access(join(place, OLD, goals[i]), R_OK)) {
+        if (farm && goals[i] && access(followed[i], F_OK) && !access(join(place, OLD, goals[i] + 1), R_OK)) {
             unlink(followed[i]);
             show(place, followed[i]);
         }
@@ -285,7 +292,7 @@ static char *field(char *text, const char *word)
 int main(int count, char **words)
 {
     static char text[2 * PATH_MAX + 512];
-    char place[PATH_MAX], *farm, *program, *folder;
+    char place[PATH_MAX], *farm, *nix, *program, *folder;
     ssize_t length;
     int file;
 
@@ -298,15 +305,22 @@ int main(int count, char **words)
     close(file);
     text[length] = 0;
     farm = field(text, "farm ");
+    nix = field(text, "nix /") ? field(text, "nix ") : NULL;
     program = field(text, "program ");
-    if (!farm || !program)
+    if (!program)
         fail(126, ": this is no launcher: `%s`", words[1]);
-    if (!is_folder(join(place, farm, "usr")))
+    if (nix && !is_folder(nix))
+        fail(126, ": store that a launcher needs is not there: `%s`", nix);
+    if (nix && is_same(nix, "/nix"))
+        nix = NULL;
+    if (farm && !nix && !is_folder(join(place, farm, "usr")))
         fail(126, ": store path that a launcher needs is not there: `%s`", farm);
     /* A program in its own farm starts others of it like this. */
-    if (!is_same(place, "/usr")) {
+    if (farm && !nix && is_same(place, "/usr"))
+        farm = NULL;
+    if (farm || nix) {
         folder = getcwd(NULL, 0);
-        make_view(farm);
+        make_view(farm, nix);
         if (!folder || chdir(folder))
             chdir("/");
     }

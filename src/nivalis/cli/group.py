@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "channel": LazyCommand("nivalis.cli.channel", "Subscribe to collections of packages, and update them."),
     "config": LazyCommand("nivalis.cli.config", "Show the options, their values and where these come from."),
     "diff": LazyCommand("nivalis.cli.diff", "Show what differs between two closures."),
+    "enter": LazyCommand("nivalis.cli.enter", "Run a command where the store is seen at /nix/store."),
     "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),
     "log": LazyCommand("nivalis.cli.log", "Show what the builder of a derivation said."),
     "repl": LazyCommand("nivalis.cli.repl", "Evaluate expressions as you type them."),

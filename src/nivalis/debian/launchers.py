@@ -9,7 +9,8 @@ Debian splits: `python3` is in the package python3-minimal, and `convert` in one
 the commands are those of the package, and of all that it needs and that has been made of the same source package; names that only a farm
 has, those of alternatives, are among them if they lead to one of these.
 
-In `share` are manuals, completions, and what desktops look for.  Libraries and headers are no part of it.
+In `share` are manuals, completions, and what desktops look for.  Libraries and headers are no part of it.  `nix-support/launcher` has the
+program that launchers are run by, for who makes more of them (`nivalis.profile.front`).
 
 What it does not do: nothing is made for what is called by its path below /usr, such as services.
 
@@ -62,6 +63,9 @@ def build(environment: Mapping[str, str], out: str) -> None:
                 _write_launcher(place, launcher, farm, f"/{folder}/{name}")
             else:
                 os.symlink(program, place)
+    os.mkdir(f"{out}/nix-support")
+    with open(f"{out}/nix-support/launcher", "w", encoding="utf-8") as file:
+        file.write(f"{launcher}\n")
     for path in own:
         for name in _SHARED:
             _link_tree(f"{path}/usr/share/{name}", f"{out}/share/{name}")
@@ -106,7 +110,8 @@ def _link_tree(source: str, target: str) -> None:
             place = f"{target}/{entry.name}"
             if entry.is_dir(follow_symlinks=False):
                 _link_tree(entry.path, place)
-            elif not os.path.lexists(place):
+            # A package's link may lead to what only the farm has.
+            elif not os.path.lexists(place) and os.path.exists(entry.path):
                 os.symlink(entry.path, place)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nivalis.errors import NivalisError
+from nivalis.profile.front import front_of, has_front, is_front, update_front
 from nivalis.profile.generations import Generation, current_generation, find_generations
 from nivalis.store.layout import StoreLayout
 from nivalis.store.locks import lock_paths
@@ -146,25 +147,34 @@ class Profile:
     def _point_at(self, link: Path) -> None:
         # The link names its neighbour, so that the folder can be moved.
         replace_symlink(self.path, link.name)
+        if has_front(self.layout):
+            update_front(self.layout, self.path, self.environment)
 
 
 def find_default_profile(layout: StoreLayout, environment: dict[str, str], user: str) -> Path:
     """The profile of `user`, and the link that leads there if there is none.
 
-    A store under another root has profiles of its own, which the link at home says nothing about.
+    A store under another root has profiles of its own, which the link at home says nothing about.  If that store is at home itself, and there
+    is no link, it is made to lead to the profile's front.
     """
     own = layout.profiles_dir / ("default" if user == "root" else f"per-user/{user}/profile")
     home = environment.get("HOME")
-    if layout.is_moved or not home:
+    if not home:
         return own
     link = Path(home) / ".nix-profile"
     try:
+        if layout.is_moved:
+            if has_front(layout) and layout.real_store_dir.is_relative_to(home) and not os.path.lexists(link):
+                replace_symlink(link, str(front_of(own)))
+            return own
         if not os.path.lexists(link):
             replace_symlink(link, str(own))
+        if is_front(os.readlink(link)):
+            return own
         return Path(os.path.normpath(link.parent / os.readlink(link)))
     except OSError:
         # Something else than a link, or a home that cannot be written.
-        return link
+        return own if layout.is_moved else link
 
 
 def link_default_profile(environment: dict[str, str], profile: Path) -> None:
