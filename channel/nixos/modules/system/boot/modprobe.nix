@@ -1,0 +1,28 @@
+/**
+  How kernel modules are loaded, and which are not.
+*/
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkOption types;
+  cfg = config.boot;
+in
+{
+  options.boot = {
+    blacklistedKernelModules = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "pcspkr" ];
+      description = "Modules that are not loaded by themselves when their devices are found.";
+    };
+    extraModprobeConfig = mkOption {
+      type = types.lines;
+      default = "";
+      example = "options kvm_intel nested=1";
+      description = "Further lines of modprobe.d(5).";
+    };
+  };
+
+  config.environment.etc."modprobe.d/nixos.conf".text =
+    lib.concatMapStrings (name: "blacklist ${name}\n") cfg.blacklistedKernelModules
+    + cfg.extraModprobeConfig + lib.optionalString (cfg.extraModprobeConfig != "") "\n";
+}
