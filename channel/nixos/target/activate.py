@@ -9,9 +9,11 @@ left is known to the next one.  A file that somebody else had made where one of 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 from contextlib import suppress
 
@@ -226,8 +228,8 @@ def _set_up_machine(root: Root, system: System) -> None:
     if not (root.read("/etc/machine-id") or "").strip():
         # Without one systemd takes each boot for the first, and enables units by its presets.
         root.write_file("/etc/machine-id", f"{secrets.token_hex(16)}\n".encode(), mode=0o444)
-    if system.host_name:
-        _write_setting("/proc/sys/kernel/hostname", system.host_name)
+    if system.host_name and socket.gethostname() != system.host_name:
+        socket.sethostname(system.host_name)
     for name, value in sorted(system.kernel.sysctl.items() if system.kernel else ()):
         _write_setting("/proc/sys/" + _sysctl_place(name), value)
 
@@ -246,7 +248,9 @@ def _write_setting(place: str, value: str) -> None:
         with open(place, "w", encoding="utf-8") as file:
             file.write(value)
     except OSError as error:
-        warn(f"setting {place}: {error.strerror}")
+        # In a container the kernel is the host's.
+        if error.errno != errno.EROFS:
+            warn(f"setting {place}: {error.strerror}")
 
 
 def _run_scripts(root: Root, toplevel: str, system: System) -> bool:

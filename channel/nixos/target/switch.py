@@ -21,6 +21,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,8 @@ LOG = "/var/log/nixos-switch.log"
 _FOLDER = "/run/nixos"
 _NOTE = f"{_FOLDER}/switch.json"
 _LOCK = f"{_FOLDER}/switch.lock"
+# Mounts that nobody asked for: by activation, by the manager for a moment, by a login.
+_BYWAYS = re.compile(r"run-(wrappers|credentials-.*|user-.*)\.mount|.*\.(scope|device)")
 
 
 def run_action(root: Root, toplevel: str, action: str) -> int:
@@ -137,8 +140,8 @@ def _apply(root: Root, toplevel: str, system: System) -> int:
 def _tell_manager(manager: Manager, plan: Plan, machine: Machine, before: str) -> int:
     """Have units be as planned; 0, 3 or 4."""
     status = 0
-    program = "sw/usr/lib/systemd/systemd"
-    is_other = os.path.realpath(f"{before}/{program}") != os.path.realpath(f"{manager.toplevel}/{program}")
+    programs = [os.path.realpath(f"{toplevel}/sw/usr/lib/systemd/systemd") for toplevel in (before, manager.toplevel)]
+    is_other = programs[0] != programs[1] and os.path.exists(programs[1])
     if is_other:
         say("restarting systemd...")
     if (before != manager.toplevel or machine.pending) and not manager.reload_manager(again=is_other):
@@ -164,7 +167,7 @@ def _report(manager: Manager, plan: Plan, before: Mapping[str, Running]) -> int:
         was = before.get(name, Running("inactive"))
         if unit.state == "failed" and (name in touched or was.state != "failed"):
             failed.append(name)
-        elif unit.is_active and not was.is_active and not name.endswith((".scope", ".device")):
+        elif unit.is_active and not was.is_active and not _BYWAYS.fullmatch(name):
             started.append(name)
     if started:
         say(f"the following new units were started: {', '.join(started)}")
@@ -176,8 +179,9 @@ def _report(manager: Manager, plan: Plan, before: Mapping[str, Running]) -> int:
 
 
 def _pending_of(plan: Plan, before: Mapping[str, str]) -> dict[str, str]:
+    """What the next switch has to see to; that what is stopped for good stays so is for it to say, since it may go back."""
     pending = dict(before)
-    for action, steps in (("reload", plan.reload), ("restart", plan.restart), ("start", plan.start)):
+    for action, steps in (("start", plan.stop), ("reload", plan.reload), ("restart", plan.restart), ("start", plan.start)):
         pending |= dict.fromkeys(_names(steps), action)
     return pending
 
@@ -236,8 +240,10 @@ def _say_plan(plan: Plan, would: str) -> None:
 def run_detached(work: Any) -> int:
     """Run `work`, which gives an exit status, in a process that outlives this one; its status, if this one lives to see it.
 
-    What it writes goes to the log, and from there to stderr.
+    What it writes goes to the log, and from there to stderr.  Raises TargetError while another one runs, whose log it is then.
     """
+    with _lock(Root()):
+        pass
     with suppress(OSError):
         os.rename(LOG, f"{LOG}.1")
     log = os.open(LOG, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
