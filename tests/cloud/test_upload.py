@@ -1,0 +1,126 @@
+"""Uploading: Orbit in segments, cut and gone on with; temporary addresses; the FTP library, by curl too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cloud.cloud_server import Fault, RunningCloud
+from nivalis.cloud.errors import AuthenticationError, UploadError
+from nivalis.cloud.ftp import upload_by_ftp
+from nivalis.cloud.orbit import sign_temp_url
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "disk.img"
+    made.write_bytes(os.urandom(5 * MIB + 17))
+    return made
+
+
+def _fetch(url: str, **headers: str) -> bytes:
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def test_segments(running: RunningCloud, file: Path) -> None:
+    orbit = running.orbit()
+    seen: list[tuple[int, int | None]] = []
+    orbit.upload("images", "a b.img", file, segment=MIB, on_progress=lambda done, size: seen.append((done, size)))
+    assert orbit.size_of("images", "a b.img") == file.stat().st_size
+    assert seen[-1] == (file.stat().st_size, file.stat().st_size)
+    url = orbit.temp_url("images", "a b.img")
+    assert _fetch(url) == file.read_bytes()
+    assert _fetch(url, Range="bytes=1048570-1048585") == file.read_bytes()[1048570:1048586]
+    orbit.delete("images", "a b.img")
+    assert orbit.size_of("images", "a b.img") is None
+    assert not any((running.cloud.places.orbit / "images_segments").iterdir())
+
+
+def test_cut_connection_is_gone_on_with(running: RunningCloud, file: Path) -> None:
+    running.faults.append(Fault("PUT", "/v1/acc-local/images_segments/", cut_after=200_000))
+    running.faults.append(Fault("PUT", "/v1/acc-local/images_segments/", 503))
+    told: list[str] = []
+    orbit = running.orbit()
+    orbit.upload("images", "disk.img", file, segment=MIB, on_retry=told.append)
+    assert len(told) == 2
+    assert _fetch(orbit.temp_url("images", "disk.img")) == file.read_bytes()
+
+
+def test_upload_that_was_given_up_sends_only_the_rest(running: RunningCloud, file: Path) -> None:
+    first = running.orbit()
+    faults = [Fault("PUT", "/v1/acc-local/images_segments/", cut_after=1) for _ in range(5)]
+
+    def fail_from_the_third(done: int, size: int | None) -> None:
+        if done == 2 * MIB and not running.faults:
+            running.faults += faults
+
+    with pytest.raises(UploadError, match="after 5 attempts"):
+        first.upload("images", "disk.img", file, segment=MIB, on_progress=fail_from_the_third)
+    running.faults.clear()
+    running.requests.clear()
+    orbit = running.orbit()
+    orbit.upload("images", "disk.img", file, segment=MIB)
+    sent = [path for method, path in running.requests if method == "PUT" and "_segments/" in path]
+    assert len(sent) == 4
+    assert _fetch(orbit.temp_url("images", "disk.img")) == file.read_bytes()
+
+
+def test_temporary_addresses_are_checked(running: RunningCloud, file: Path) -> None:
+    orbit = running.orbit()
+    orbit.upload("images", "disk.img", file)
+    good = orbit.temp_url("images", "disk.img")
+    bare = good.partition("?")[0]
+    for url in (bare, good[:-1] + "0", sign_temp_url(bare, "another key", 2_000_000_000), orbit.temp_url("images", "disk.img", lasts=-10)):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            _fetch(url)
+        caught.value.close()
+        assert caught.value.code == 401
+
+
+def test_wrong_key(running: RunningCloud, file: Path) -> None:
+    running.state.set_secret("cli-local", "another")
+    orbit = running.orbit()
+    running.state.set_secret("cli-local", "changed")
+    with pytest.raises(AuthenticationError):
+        orbit.upload("images", "disk.img", file)
+
+
+# ---------------------------------------------------------------------------------------------------- the FTP library
+
+
+def test_library(running: RunningCloud, file: Path) -> None:
+    cloud = running.client()
+    account = cloud.accounts.reset_ftp_password()
+    assert account.library_ftp_user == "acc-local" and account.library_ftp_password
+    seen: list[int] = []
+    upload_by_ftp(
+        account.library_ftp_host, account.id, account.library_ftp_password, file, on_progress=lambda done, size: seen.append(done), timeout=30
+    )
+    assert seen[-1] == file.stat().st_size
+    image = cloud.images.register(source="disk.img")
+    assert cloud.images.wait(image.id, {"available"}, deadline=60).virtual_size == 6
+    assert list(running.cloud.places.incoming.iterdir()) == []
+
+
+def test_library_with_a_wrong_password(running: RunningCloud, file: Path) -> None:
+    running.client().accounts.reset_ftp_password()
+    with pytest.raises(AuthenticationError, match="library refuses the password"):
+        upload_by_ftp(running.cloud.library, "acc-local", "wrong", file, timeout=30)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_library_by_curl(running: RunningCloud, file: Path) -> None:
+    password = running.client().accounts.reset_ftp_password().library_ftp_password
+    target = f"ftp://acc-local:{password}@{running.cloud.library}/incoming/"
+    subprocess.run(["curl", "--silent", "--show-error", "--noproxy", "*", "-T", str(file), target], check=True, timeout=60)
+    assert (running.cloud.places.incoming / "disk.img").read_bytes() == file.read_bytes()
