@@ -15,6 +15,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 
 from .accounts import Accounts, apply_accounts
@@ -52,19 +53,20 @@ def activate(root: Root, toplevel: str, system: System) -> bool:
         root.sweep(path)
     accounts = apply_accounts(root, system)
     _make_wrappers(root, system, accounts)
+    files = _list_etc(root, system)
     before = _read_noted(root)
-    for name in sorted(system.etc.keys() - before):
+    for name in sorted(files.keys() - before):
         _keep_foreign(root, name)
-    _write_noted(root, before | system.etc.keys())
+    _write_noted(root, before | files.keys())
     root.write_link(CURRENT, toplevel)
     for path, target in _LINKS.items():
         _link_folder(root, path, target)
     say("setting up /etc...")
     # What goes makes room for what comes: a folder may become a file.
-    for name in sorted(before - system.etc.keys()):
+    for name in sorted(before - files.keys()):
         _remove_etc(root, name)
-    _make_etc(root, system, accounts)
-    _write_noted(root, set(system.etc))
+    _make_etc(root, files, accounts)
+    _write_noted(root, set(files))
     root.write_file("/etc/NIXOS", b"")
     if root.is_live:
         _set_up_machine(root, system)
@@ -85,8 +87,25 @@ def _link_folder(root: Root, path: str, target: str) -> None:
 # ---- /etc ----
 
 
-def _make_etc(root: Root, system: System, accounts: Accounts) -> None:
-    for name, file in sorted(system.etc.items()):
+def _list_etc(root: Root, system: System) -> dict[str, File]:
+    """What belongs into /etc: all that the system's tree has, of packages too, and each in the way that the data say, if they do."""
+    files: dict[str, File] = {}
+
+    def add(folder: str) -> None:
+        with os.scandir(f"{tree}/{folder}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    add(f"{folder}{entry.name}/")
+                else:
+                    files[f"{folder}{entry.name}"] = File(entry.path)
+
+    if "etc" in system.paths and os.path.isdir(tree := _source_of(root, system.paths["etc"])):
+        add("")
+    return files | dict(system.etc)
+
+
+def _make_etc(root: Root, files: Mapping[str, File], accounts: Accounts) -> None:
+    for name, file in sorted(files.items()):
         path = f"/etc/{name}"
         _open_folder(root, os.path.dirname(path))
         if root.is_folder(path) and not _remove_empty(root, path):
@@ -186,12 +205,22 @@ def _make_wrappers(root: Root, system: System, accounts: Accounts) -> None:
     root.make_folder(_WRAPPERS)
     part = f"{_WRAPPERS}/wrappers.{secrets.token_hex(5)}"
     root.make_folder(part)
-    for name, wrapper in sorted(system.wrappers.items()):
+    for name, wrapper in sorted((_read_special(root, system) | dict(system.wrappers)).items()):
         _make_wrapper(root, f"{part}/{name}", wrapper, accounts)
     root.write_link(f"{_WRAPPERS}/bin", part)
     for name in os.listdir(root.place(_WRAPPERS)):
         if name.startswith("wrappers.") and f"{_WRAPPERS}/{name}" != part:
             shutil.rmtree(root.place(f"{_WRAPPERS}/{name}"), ignore_errors=True)
+
+
+def _read_special(root: Root, system: System) -> dict[str, Wrapper]:
+    """The programs of packages that have such a mode in Debian; the farm says which, by mode, owner, group, path and package."""
+    try:
+        with open(_source_of(root, f"{system.paths.get('sw', '')}/nix-support/debian/setuid"), encoding="utf-8") as file:
+            lines = [line.split("\t") for line in file.read().splitlines()]
+    except FileNotFoundError:
+        return {}
+    return {os.path.basename(path): Wrapper(f"{package}/{path}", owner, group, mode) for mode, owner, group, path, package in lines}
 
 
 def _make_wrapper(root: Root, path: str, wrapper: Wrapper, accounts: Accounts) -> None:
