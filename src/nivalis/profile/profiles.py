@@ -154,8 +154,8 @@ class Profile:
 def find_default_profile(layout: StoreLayout, environment: dict[str, str], user: str) -> Path:
     """The profile of `user`, and the link that leads there if there is none.
 
-    A store under another root has profiles of its own, which the link at home says nothing about.  If that store is at home itself, and there
-    is no link, it is made to lead to the profile's front.
+    A store under another root has profiles of its own, which the link at home says nothing about; but the store that a user has who names
+    none, on a machine without one, is seen by the profile's front.
     """
     own = layout.profiles_dir / ("default" if user == "root" else f"per-user/{user}/profile")
     home = environment.get("HOME")
@@ -164,7 +164,7 @@ def find_default_profile(layout: StoreLayout, environment: dict[str, str], user:
     link = Path(home) / ".nix-profile"
     try:
         if layout.is_moved:
-            if has_front(layout) and layout.real_store_dir.is_relative_to(home) and not os.path.lexists(link):
+            if layout == StoreLayout.parse("", environment) and not os.path.lexists(link):
                 replace_symlink(link, str(front_of(own)))
             return own
         if not os.path.lexists(link):
