@@ -18,9 +18,10 @@ from typing import NoReturn
 
 
 def main() -> None:
-    with open(os.environ["entriesPath"], encoding="utf-8") as file:
+    variables = os.environ
+    with open(variables["entriesPath"], encoding="utf-8") as file:
         entries = json.load(file)
-    tree = _Tree(os.environ["out"], entries.get("base"), entries.get("name", ""), set(entries.get("without", [])))
+    tree = _Tree(variables["out"], entries.get("base"), entries.get("name", ""), set(entries.get("without", [])))
     os.mkdir(tree.out)
     if tree.base is not None:
         tree.show("")

@@ -10,15 +10,16 @@ import os
 
 
 def main() -> None:
-    folder = os.environ["folder"]
+    variables = os.environ
+    folder = variables["folder"]
     names = sorted(name.removesuffix(".crt") for name in os.listdir(folder) if name.endswith(".crt"))
-    without = json.loads(os.environ["without"])
+    without = json.loads(variables["without"])
     for name in without:
         if name not in names:
             raise SystemExit(f"error: there is no certificate of this name: `{name}`")
     kept = [f"{folder}/{name}.crt" for name in names if name not in without]
-    with open(os.environ["out"], "wb") as out:
-        for path in [*kept, *os.environ["files"].split()]:
+    with open(variables["out"], "wb") as out:
+        for path in [*kept, *variables["files"].split()]:
             with open(path, "rb") as file:
                 out.write(file.read().rstrip(b"\n") + b"\n")
 

@@ -19,13 +19,14 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-_LOADED = {".ko": lambda data: data, ".xz": lzma.decompress, ".gz": gzip.decompress}
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {".ko": bytes, ".xz": lzma.decompress, ".gz": gzip.decompress}
 
 
 def main() -> None:
-    with open(os.environ["descriptionPath"], encoding="utf-8") as file:
+    variables = os.environ
+    with open(variables["descriptionPath"], encoding="utf-8") as file:
         wanted = json.load(file)
     modules = _Modules(wanted["tree"])
     load = [modules.find(name, is_needed=True) for name in wanted["load"]]
@@ -43,7 +44,7 @@ def main() -> None:
     archive.add("mounts", "".join(f"{one['what']} {one['where']} {one['type']} {','.join(one['options'])}\n" for one in wanted["mounts"]).encode())
     for path in files:
         archive.add(_place(path), modules.read(path))
-    out = os.environ["out"]
+    out = variables["out"]
     os.mkdir(out)
     with open(f"{out}/initrd", "wb") as file:
         file.write(gzip.compress(archive.close(), 9, mtime=0))
@@ -95,7 +96,7 @@ class _Modules:
 
     def read(self, path: str) -> bytes:
         with open(f"{self._tree}/{path}", "rb") as file:
-            return _LOADED[posixpath.splitext(path)[1]](file.read())
+            return _UNPACK[posixpath.splitext(path)[1]](file.read())
 
     def _collect(self, path: str, found: dict[str, None], above: frozenset[str]) -> None:
         if path in found or path in above:

@@ -10,10 +10,11 @@ import subprocess
 
 
 def main() -> None:
-    out, version = os.environ["out"], os.environ["version"]
+    variables = os.environ
+    out, version = variables["out"], variables["version"]
     folder = f"{out}/lib/modules/{version}"
     os.makedirs(folder)
-    first, *others = os.environ["trees"].split()
+    first, *others = variables["trees"].split()
     source = f"{first}/lib/modules/{version}"
     for name in sorted(os.listdir(source)):
         os.symlink(f"{source}/{name}", f"{folder}/{name}")
@@ -21,7 +22,7 @@ def main() -> None:
         # depmod(8) prefers what is below `updates`.
         os.makedirs(f"{folder}/updates", exist_ok=True)
         os.symlink(f"{tree}/lib/modules/{version}", f"{folder}/updates/{index}")
-    done = subprocess.run([os.environ["depmod"], "-b", out, version], check=False, capture_output=True, text=True)
+    done = subprocess.run([variables["depmod"], "-b", out, version], check=False, capture_output=True, text=True)
     # Modules of the kernel's own names that have no order are no matter.
     print(done.stderr, end="")
     if done.returncode:
