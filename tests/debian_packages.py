@@ -72,7 +72,7 @@ let
     }};
   packages = builtins.mapAttrs (name: _: package name) records;
   farm = names: derivation {{
-    name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "1"; packages = map (name: packages.${{name}}) names;
+    name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "2"; packages = map (name: packages.${{name}}) names;
   }};
 in {{ inherit packages farm; debs = derivation {{
   name = "debs"; system = "{SYSTEM}"; builder = "/bin/sh"; args = [ "-c" "echo $debs >$out" ]; debs = map fetch (builtins.attrNames records);

@@ -148,7 +148,7 @@ let
     inherit (about) system;
     inherit packages;
     builder = "builtin:debian-farm";
-    format = "1";
+    format = "2";
   }
   // lib.optionalAttrs (wrappers != null) { inherit wrappers; }
   // lib.optionalAttrs (links != { }) { links = builtins.toJSON links; });

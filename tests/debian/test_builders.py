@@ -38,7 +38,7 @@ def test_from_debs_to_a_farm(tmp_path: Path, store: Store) -> None:
         }};
         base = package "base" [ {tmp_path}/base.deb ] [ ];
         tool = package "tool" [ {tmp_path}/tool.deb ] [ base ];
-      in derivation {{ name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "1"; packages = [ tool ]; }}
+      in derivation {{ name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "2"; packages = [ tool ]; }}
     """
     with Evaluator(store, EvalSettings(system=SYSTEM)) as evaluator:
         path = str(evaluator.eval(f"({text}).drvPath").to_python())

@@ -30,7 +30,7 @@ from nivalis.debian.package import MERGED, SUPPORT, closure, merge_usr, read_rec
 
 __all__ = ["FORMAT", "build", "make_farm"]
 
-FORMAT = "1"
+FORMAT = "2"
 
 _TREES = ("usr", "etc")
 _BELOW = ("usr/", "etc/")
@@ -43,9 +43,8 @@ _COPIED = {
     "etc/passwd": "usr/share/base-passwd/passwd.master",
     "etc/profile": "usr/share/base-files/profile",
 }
-# Where OpenSSL looks, which only one of its packages links to.
+# Where OpenSSL looks, which only one of its packages links to.  Where no package has certificates, the machine's are in this place.
 _CERTIFICATE_LINKS = {
-    "etc/ssl/cert.pem": "certs/ca-certificates.crt",
     "usr/lib/ssl/cert.pem": f"/{_BUNDLE}",
     "usr/lib/ssl/certs": "/etc/ssl/certs",
 }
@@ -66,6 +65,8 @@ def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None,
     for package in found:
         farm.add(package)
     _add_alternatives(farm, found)
+    if any(name.startswith("libssl.so") for package in found for name, _ in read_record(package, "libraries")):
+        _add_links_to_certificates(farm)
     bundle = _add_etc(farm)
     for path, target in sorted((links or {}).items()):
         if farm.exists(path):
@@ -244,6 +245,11 @@ def _place(path: str) -> str:
     return merge_usr(posixpath.normpath(path).lstrip("/"))
 
 
+def _add_links_to_certificates(farm: _Farm) -> None:
+    for path, target in _CERTIFICATE_LINKS.items():
+        farm.add_link(path, target)
+
+
 def _add_etc(farm: _Farm) -> bytes:
     """Add what belongs into every /etc; the bundle of certificates."""
     for path, origin in _COPIED.items():
@@ -257,7 +263,7 @@ def _add_etc(farm: _Farm) -> bytes:
     for path in sorted(certificates, key=posixpath.basename):
         with open(path, "rb") as file:
             bundle += file.read().rstrip(b"\n") + b"\n"
-    for path, target in _CERTIFICATE_LINKS.items():
-        farm.add_link(path, target)
+    farm.add_link("etc/ssl/cert.pem", "certs/ca-certificates.crt")
+    _add_links_to_certificates(farm)
     farm.make_folder(posixpath.dirname(_BUNDLE))
     return bundle
