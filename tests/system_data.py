@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nivalis.system.target.data import System
 
-__all__ = ["make_data", "make_system", "make_toplevel"]
+__all__ = ["killed_at", "make_data", "make_system", "make_toplevel"]
+
+# What a process does to files, as Python announces it.
+_EVENTS = {"open", "os.rename", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "shutil.copyfile", "shutil.rmtree"}
 
 
 def make_data(**changes: Any) -> dict[str, Any]:
@@ -43,3 +49,25 @@ def make_toplevel(folder: Path, data: Mapping[str, Any]) -> Path:
     paths = {"sw": str(folder / "sw"), "etc": str(folder / "etc")}
     (folder / "system.json").write_text(json.dumps({**data, "paths": {**paths, **{k: v for k, v in data["paths"].items() if k not in paths}}}))
     return folder
+
+
+def killed_at(step: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a process that is killed before its step of that number; whether it came so far."""
+    process = os.fork()
+    if process == 0:
+        done = 0
+
+        def count(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal done
+            if event in _EVENTS:
+                done += 1
+                if done > step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.addaudithook(count)
+        work()
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    assert status in (0, signal.SIGKILL), status
+    return status != 0

@@ -9,10 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
 import stat
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,7 @@ from nivalis.system.target.accounts import read_accounts
 from nivalis.system.target.activate import activate
 from nivalis.system.target.data import System
 from nivalis.system.target.places import Root
-from system_data import make_data, make_toplevel
-
-# What a process does to files, as Python announces it.
-_EVENTS = {"open", "os.rename", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "shutil.copyfile", "shutil.rmtree"}
+from system_data import killed_at, make_data, make_toplevel
 
 LIGHTTPD = {"uid": None, "group": "lighttpd", "home": "/var/www", "createHome": True, "homeMode": "0750"}
 
@@ -238,28 +233,6 @@ def test_files_of_others_are_kept(tmp_path: Path, small: Path, large: Path, capf
 # ---------------------------------------------------------------------------------------------------- killed
 
 
-def _killed_at(step: int, work: Callable[[], None]) -> bool:
-    """Run `work` in a process that is killed before its step of that number; whether it came so far."""
-    process = os.fork()
-    if process == 0:
-        done = 0
-
-        def count(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal done
-            if event in _EVENTS:
-                done += 1
-                if done > step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.addaudithook(count)
-        work()
-        os._exit(0)
-    _, status = os.waitpid(process, 0)
-    assert status in (0, signal.SIGKILL), status
-    return status != 0
-
-
 def test_killed_anywhere_and_repeated_it_ends_right(tmp_path: Path, small: Path, large: Path) -> None:
     undisturbed = tmp_path / "undisturbed"
     expected = []
@@ -269,13 +242,13 @@ def test_killed_anywhere_and_repeated_it_ends_right(tmp_path: Path, small: Path,
     for step in itertools.count():
         machine = tmp_path / f"machine-{step}"
         _activate(machine, small)
-        was_killed = _killed_at(step, partial(_activate, machine, large))
+        was_killed = killed_at(step, partial(_activate, machine, large))
         _check_whole(machine, small, large)
         _activate(machine, large)
         assert _look(machine) == expected[1], f"killed at step {step}"
         if not was_killed:
             break
-        _killed_at(step, partial(_activate, machine, small))
+        killed_at(step, partial(_activate, machine, small))
         _check_whole(machine, small, large)
         _activate(machine, small)
         assert _look(machine) == expected[2], f"killed on the way back at step {step}"
@@ -292,7 +265,7 @@ def test_killed_anywhere_and_gone_back_from_it_ends_right(tmp_path: Path, small:
     for step in itertools.count(0, 3):
         machine = tmp_path / f"machine-{step}"
         _activate(machine, small)
-        was_killed = _killed_at(step, partial(_activate, machine, large))
+        was_killed = killed_at(step, partial(_activate, machine, large))
         _activate(machine, small)
         assert {name: text for name, text in _look(machine).items() if name not in open_ended} == expected, f"killed at step {step}"
         if not was_killed:
