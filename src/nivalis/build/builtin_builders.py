@@ -13,6 +13,7 @@ path of the output.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -26,7 +27,19 @@ from nivalis.errors import NivalisError
 if TYPE_CHECKING:
     from nivalis.build.downloads import Fetcher
 
-__all__ = ["PREFIX", "command", "configured_variables", "has_fetcher", "main", "make_fetcher", "register", "support_paths", "variables"]
+__all__ = [
+    "PREFIX",
+    "command",
+    "configured_variables",
+    "has_fetcher",
+    "is_tame",
+    "main",
+    "make_fetcher",
+    "register",
+    "serve_command",
+    "support_paths",
+    "variables",
+]
 
 PREFIX = "builtin:"
 _BUILDERS = {
@@ -40,8 +53,11 @@ _BUILDERS = {
 }
 # Who says, from the user's environment, what such a builder is told beside its derivation.
 _CONFIGURED = {"debian-fetch": "nivalis.debian.mirror:builder_variables"}
+# Which a worker may run: they look at nothing but their inputs, and take the place where to write beside the output's path.
+_TAME = frozenset({"debian-package"})
 # What fetches for one in this process.
 _FETCHERS = {"debian-fetch": "nivalis.debian.fetch:Fetcher"}
+_PYTHON = [sys.executable, "-P", "-B", "-m"]
 _SYSTEM_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/ld.so.cache", "/etc/alternatives")
 
 
@@ -58,7 +74,7 @@ def command(builder: str, out: str, variables: str) -> list[str]:
     name = builder.removeprefix(PREFIX)
     if name not in _BUILDERS:
         raise CannotBuildError(f"there is no builtin builder of that name: `{builder}`", hint=f"known are: {', '.join(sorted(_BUILDERS))}")
-    return [sys.executable, "-P", "-B", "-m", __name__, _BUILDERS[name], out, variables]
+    return [*_PYTHON, __name__, _BUILDERS[name], out, variables]
 
 
 def configured_variables(builder: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -68,6 +84,16 @@ def configured_variables(builder: str, environment: Mapping[str, str]) -> dict[s
         return {}
     configure: Callable[[Mapping[str, str]], dict[str, str]] = _load(target)
     return configure(environment)
+
+
+def is_tame(builder: str) -> bool:
+    """Whether a worker may run a builder (see `nivalis.build.workers`)."""
+    return builder.startswith(PREFIX) and builder.removeprefix(PREFIX) in _TAME
+
+
+def serve_command() -> list[str]:
+    """The command of a worker."""
+    return [*_PYTHON, __name__]
 
 
 def has_fetcher(builder: str) -> bool:
@@ -97,17 +123,59 @@ def support_paths() -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The process: the builder's function, its output and the file with its environment."""
+    """The process: the builder's function, its output and the file with its environment; without any, a worker."""
+    if not arguments:
+        return _serve()
     target, out, file = arguments
     with open(file, encoding="utf-8", errors="surrogateescape") as stream:
         environment = json.load(stream)
-    build: Callable[[Mapping[str, str], str], object] = _load(target)
+    return _run(_load(target), environment, out)
+
+
+def _run(build: Callable[..., object], *arguments: object) -> int:
     try:
-        build(environment, out)
+        build(*arguments)
     except (NivalisError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _serve() -> int:
+    """Run what is ordered on the socket that is the standard input, each in a process of its own; the answer is its exit status.
+
+    An order comes as two files: one with what to do, as JSON, and one for what the builder says.
+    """
+    import socket
+
+    connection = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    # A collection would write to pages that are shared with what is split off, and there is nothing for it to find.
+    gc.disable()
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(connection, 16, 2)
+        if not order:
+            return 0
+        file, log = descriptors
+        with open(file, encoding="utf-8", errors="surrogateescape") as stream:
+            wanted = json.load(stream)
+        build = _load(_BUILDERS[wanted["builder"].removeprefix(PREFIX)])
+        process = os.fork()
+        if process == 0:
+            status = 1
+            try:
+                connection.close()
+                os.dup2(log, 1)
+                os.dup2(log, 2)
+                status = _run(build, wanted["environment"], wanted["out"], wanted["place"])
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        os.close(log)
+        connection.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
 
 
 def _load(target: str) -> Any:

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-__all__ = ["Child", "Ended", "Process", "file_of", "run_process", "with_ends"]
+__all__ = ["Child", "Ended", "Process", "Reason", "end_process", "file_of", "open_first", "run_process", "with_ends"]
 
 # How often a running build looks up to see whether it is to stop, in seconds.
 _TICK = 0.25
@@ -132,7 +132,7 @@ def run_process(
                 os.close(info[1])
         first = None
         try:
-            first = None if info is None else _open_first(info[0])
+            first = None if info is None else open_first(info[0])
             if not is_ready():
                 process.kill()
             reason = _watch(process, master, on_output, is_stopped, timeout, max_silent_time, max_log_size)
@@ -142,7 +142,7 @@ def run_process(
         return Ended(process.wait(), reason)
 
 
-def _open_first(info: int) -> int | None:
+def open_first(info: int) -> int | None:
     """A descriptor of the first process of the namespace; None if there is none, or none any more."""
     with open(info, "rb", closefd=False) as stream:
         text = stream.read()
@@ -200,7 +200,8 @@ def _watch(
         os.close(end)
 
 
-def _kill(process: Process, first: int | None, user: tuple[int, int] | None, kills_user: bool) -> None:
+def end_process(process: Process, first: int | None) -> None:
+    """End a process that leads a session, and a namespace by the descriptor of its first process, which is closed."""
     if first is not None:
         # Bubblewrap ends when the builder does, and the namespace a little later, when this process has: then all in it are gone.
         with suppress(OSError):
@@ -214,6 +215,10 @@ def _kill(process: Process, first: int | None, user: tuple[int, int] | None, kil
     with suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _kill(process: Process, first: int | None, user: tuple[int, int] | None, kills_user: bool) -> None:
+    end_process(process, first)
     if kills_user and user is not None:
         # To that user -1 is all of its processes, and nobody else's.
         argv = ["/bin/sh", "-c", "kill -9 -1"]

@@ -1,7 +1,8 @@
 """The scheduler: works a plan off, so many builds at once as the settings allow.
 
 Each build has a thread, which mostly waits for a process, and the substituter one for all that it fetches, of which it does much at once.  What
-is a download by itself (`nivalis.build.downloads`) has a pool of its own, beside the builds.  A goal
+is a download by itself (`nivalis.build.downloads`) has a pool of its own, beside the builds; what our own builders do to packages, a few processes
+do for all (`nivalis.build.workers`).  A goal
 starts when all that it needs is there.  When one fails, those that need it fail with it; the others are given up too, unless the user wants
 to keep going.  A download that fails stops nothing else if what it should have brought may be built instead.  Ctrl-C ends all builds before
 it is passed on.
@@ -22,6 +23,7 @@ from nivalis.build.goals import Goal, Plan, Substituter
 from nivalis.build.job import Job
 from nivalis.build.mounter import Mounter
 from nivalis.build.settings import BuildSettings
+from nivalis.build.workers import WorkedJob, Workers
 from nivalis.errors import NivalisError
 from nivalis.store.store import Store
 
@@ -52,6 +54,7 @@ class Scheduler:
         self._done: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self._program: str | None = None
         self._mounter = Mounter()
+        self._workers = Workers(store, settings)
         self._downloads = Downloads(store, settings, self._listen, self._stop)
 
     def run(self, plan: Plan) -> Outcome:
@@ -114,6 +117,7 @@ class Scheduler:
             fetches.shutdown(cancel_futures=True)
             self._downloads.close()
             self._mounter.close()
+            self._workers.close()
         return outcome
 
     def _take(self) -> tuple[str, BaseException | None]:
@@ -142,7 +146,8 @@ class Scheduler:
             if self._downloads.has(goal):
                 self._downloads.run(goal, self._mounter)
                 return
-            Job(
+            is_worked = self._program is not None and self._workers.may_run(goal.derivation)
+            job = (WorkedJob if is_worked else Job)(
                 self._store,
                 goal.drv_path,
                 goal.derivation,
@@ -152,7 +157,10 @@ class Scheduler:
                 program=self._program,
                 mounter=self._mounter,
                 mode=self._settings.mode if self._settings.mode != "normal" and self._is_valid(goal) else "normal",
-            ).run()
+            )
+            if isinstance(job, WorkedJob):
+                job.workers = self._workers
+            job.run()
         except BuildStoppedError:
             raise
         except NivalisError as error:

@@ -2,16 +2,17 @@
 
 It is read as a stream, in pieces of bounded size, and what it says of itself is not believed: a .deb may come from an enemy.  Of tar, this
 knows what deb(5) allows and no more (v7, ustar, and GNU's long names), which is what dpkg knows; whatever else there is in a
-.deb, dpkg would refuse as well.  That, and that a builder's process loads nothing else, is why `tarfile` is not used: it takes several
-times as long for each file, and there are thousands.
+.deb, dpkg would refuse as well.  That is why `tarfile` is not used: it takes several times as long for each file, and there are thousands.
 
 What it does not do: it writes nothing and decides nothing about the names.
 """
 
 from __future__ import annotations
 
+import lzma
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from importlib import import_module
 from typing import IO, Any, Literal, NamedTuple
@@ -167,8 +168,6 @@ def _expanded(pieces: Iterator[bytes], suffix: str, place: str) -> Iterator[byte
     if suffix == ".gz":
         return _inflated(pieces, place)
     if suffix == ".xz":
-        import lzma
-
         return _decompressed(pieces, lzma.LZMADecompressor(lzma.FORMAT_XZ, _MOST_MEMORY), lzma.LZMAError, place)
     if suffix == ".zst":
         # Not part of every Python.
@@ -191,8 +190,6 @@ def _decompressed(pieces: Iterator[bytes], decompressor: Any, error_class: type[
 
 
 def _inflated(pieces: Iterator[bytes], place: str) -> Iterator[bytes]:
-    import zlib
-
     inflater = zlib.decompressobj(31)
     try:
         for piece in pieces:

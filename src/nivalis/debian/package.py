@@ -19,7 +19,7 @@ wherever one of the packages has it, since some are put into place only by `upda
 The output depends on nothing but the derivation.  Times and modes are the store's business, which makes all alike.  No maintainer script
 runs.  `format` in the derivation is the version of what is done here: whoever changes an output counts it up, so that store paths change.
 
-Runs inside the sandbox, in a process of its own (see `nivalis.build.builtin_builders`), and imports little, since most packages are small.
+Runs inside a sandbox, in a process of its own (see `nivalis.build.workers`).
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ _LONGEST_NAME = 255
 _LARGEST_CONTROL = 16 << 20
 
 
-def build(environment: Mapping[str, str], out: str) -> None:
-    """Make the package of the .debs in `$sources` at `out`.  Raises DebError, PackageError."""
+def build(environment: Mapping[str, str], out: str, place: str | None = None) -> None:
+    """Make the package of the .debs in `$sources`, whose path is `out`, at `place` or there.  Raises DebError, PackageError."""
+    place = place or out
     if environment.get("format") != FORMAT:
         raise PackageError(f"packages of format `{environment.get('format', '')}` are not known here", hint="a newer nivalis builds them")
     system = environment.get("system", "")
@@ -69,8 +70,8 @@ def build(environment: Mapping[str, str], out: str) -> None:
         raise PackageError(f"no Debian packages are known for this system: `{system}`")
     sources = environment.get("sources", "").split()
     depends = sorted(set(environment.get("depends", "").split()))
-    os.mkdir(out)
-    tree = _Tree(out)
+    os.mkdir(place)
+    tree = _Tree(out, place)
     controls, alternatives = [], []
     for source in sources:
         with open(source, "rb") as file:
@@ -82,8 +83,8 @@ def build(environment: Mapping[str, str], out: str) -> None:
     machine, multiarch = _MACHINES[system]
     libraries = _patch(tree, machine, multiarch, closure(depends))
     for name in _TOP_LINKS:
-        if f"usr/{name}" in tree.folders and not os.path.lexists(f"{out}/{name}"):
-            os.symlink(f"usr/{name}", f"{out}/{name}")
+        if f"usr/{name}" in tree.folders and not os.path.lexists(f"{place}/{name}"):
+            os.symlink(f"usr/{name}", f"{place}/{name}")
     copied = {place for place in tree.files if _COPIED.fullmatch(place)}
     records = {
         "control": b"\n".join(controls),
@@ -94,10 +95,10 @@ def build(environment: Mapping[str, str], out: str) -> None:
         "unfolded": _lines([folder] for folder in _unfolded(tree, [*copied, *(place for *_, place in tree.setuid)])),
         "alternatives.json": json.dumps(alternatives, indent=1).encode() if alternatives else b"",
     }
-    os.makedirs(f"{out}/{SUPPORT}")
+    os.makedirs(f"{place}/{SUPPORT}")
     for name, data in records.items():
         if data:
-            with open(f"{out}/{SUPPORT}/{name}", "wb") as record:
+            with open(f"{place}/{SUPPORT}/{name}", "wb") as record:
                 record.write(data)
 
 
@@ -144,10 +145,14 @@ def _read_control(contents: Contents) -> dict[str, bytes]:
 
 
 class _Tree:
-    """What has been unpacked.  Paths have no slash before them.  What is where is kept here, so nothing is written through a link."""
+    """What has been unpacked to `place`, and will be `out`.
 
-    def __init__(self, out: str) -> None:
+    Paths have no slash before them.  What is where is kept here, so nothing is written through a link.
+    """
+
+    def __init__(self, out: str, place: str) -> None:
         self.out = out
+        self.place = place
         self.folders = {""}
         self.files: set[str] = set()
         self.links: dict[str, str] = {}
@@ -174,7 +179,7 @@ class _Tree:
     def make_links(self) -> None:
         for place, target in self.links.items():
             self.links[place] = target = self._adjusted(place, target)
-            os.symlink(target, f"{self.out}/{place}")
+            os.symlink(target, f"{self.place}/{place}")
 
     def resolve(self, place: str) -> str | None:
         """The file of the package that a path leads to by way of links."""
@@ -197,7 +202,7 @@ class _Tree:
         if place in self.files or place in self.links:
             raise DebError(f"package goes through what is no folder: `{place}`", code="deb-escapes", where=source)
         self._make_folder(posixpath.dirname(place), source)
-        os.mkdir(f"{self.out}/{place}")
+        os.mkdir(f"{self.place}/{place}")
         self.folders.add(place)
 
     def _add_link(self, before: str, place: str, member: Member, source: str) -> None:
@@ -211,12 +216,12 @@ class _Tree:
 
     def _add_file(self, place: str, member: Member, contents: Contents, source: str) -> None:
         self._claim(place, source)
-        path = f"{self.out}/{place}"
+        path = f"{self.place}/{place}"
         if member.kind == "hardlink":
             target = merge_usr(_checked(member.target, source))
             if target not in self.files:
                 raise DebError(f"package links to what is no file of it: `{member.target}`", where=source)
-            os.link(f"{self.out}/{target}", path)
+            os.link(f"{self.place}/{target}", path)
         else:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755 if member.mode & 0o100 else 0o644), "wb", 0) as file:
                 start = b""
@@ -293,7 +298,7 @@ def _patch(tree: _Tree, machine: int, multiarch: str, packages: list[str]) -> li
         if place.startswith("usr/lib/debug/"):
             continue
         try:
-            elf = read_elf(f"{tree.out}/{place}")
+            elf = read_elf(f"{tree.place}/{place}")
         except ElfError as error:
             print(f"left as it is: `{place}`: {error.message}", file=sys.stderr)
             continue
@@ -322,7 +327,7 @@ def _patch(tree: _Tree, machine: int, multiarch: str, packages: list[str]) -> li
                 loader = f"{found}/{posixpath.basename(interpreter)}"
         folders = finder.runpath(place, [*needed, *_OPENED.get(soname or "", ())], runpath or "")
         try:
-            edit_elf(f"{tree.out}/{place}", interpreter=loader, runpath=":".join(folders))
+            edit_elf(f"{tree.place}/{place}", interpreter=loader, runpath=":".join(folders))
         except ElfError as error:
             print(f"left as it is: `{place}`: {error.message}", file=sys.stderr)
     return own
