@@ -173,15 +173,17 @@ class Job:
                 stack.callback(self._remove_invalid)
                 ended, log = self._run(command, variables, build_dir, user)
             else:
-                room = stack.enter_context(self._room(user))
+                mounted = list(map(base_name, inputs)) if len(inputs) >= WORTHWHILE else []
+                if mounted:
+                    room = stack.enter_context(self._mounter.room(store, mounted, None if user is None else (user.uid, user.gid)))
+                else:
+                    room = stack.enter_context(self._room(user))
                 network = derivation.is_fixed_output
-                real_inputs = {path: store.real_path(path) for path in inputs}
-                mounted = list(real_inputs.values()) if len(real_inputs) >= WORTHWHILE else []
                 etc = {name: stack.enter_context(file_of(data)) for name, data in sandbox.make_etc(seen_dir, network=network).items()}
                 view = sandbox.Sandbox(
                     store_dir=store.store_dir,
                     private_store=f"{room}/store",
-                    inputs={} if mounted else real_inputs,
+                    inputs={} if mounted else {path: store.real_path(path) for path in inputs},
                     build_dir=build_dir,
                     build_dir_inside=seen_dir,
                     etc=etc,
@@ -320,7 +322,8 @@ class Job:
             def start(terminal: int, descriptors: Sequence[int]) -> Child:
                 with open(report[1], "wb"):
                     ids = None if user is None else (user.uid, user.gid)
-                    return self._mounter.start(argv, view.private_store, mounted, report[1], terminal, descriptors, ids)
+                    source = str(self._store.layout.real_store_dir)
+                    return self._mounter.start(argv, view.private_store, source, mounted, report[1], terminal, descriptors, ids)
 
             def is_ready() -> bool:
                 # Nothing comes if bubblewrap has ended, and anything else than that all is mounted is an error.
