@@ -40,7 +40,7 @@ def _names(plan: Plan) -> dict[str, list[str]]:
         pytest.param({}, {"a.service": {"wantedBy": ["b.service"]}, "b.service": WANTED}, {"start": ["a.service", "b.service"]}, id="chain"),
         pytest.param({"a.service": WANTED}, {}, {"stop": ["a.service"]}, id="gone"),
         pytest.param({"a.service": WANTED}, {"a.service": {**WANTED, "file": None}}, {"stop": ["a.service"]}, id="masked"),
-        pytest.param({"a.service": WANTED}, {"a.service": {**WANTED, "enabled": False}}, {"stop": ["a.service"]}, id="disabled"),
+        pytest.param({"a.service": WANTED}, {"a.service": {**WANTED, "enabled": False}}, {}, id="wanted-no-longer"),
         pytest.param(
             {"a.service": WANTED}, {"a.service": {**WANTED, "identity": "2"}}, {"stop": ["a.service"], "start": ["a.service"]}, id="changed"
         ),
@@ -79,6 +79,18 @@ def _names(plan: Plan) -> dict[str, list[str]]:
             {"a.service": {**WANTED, "identity": "2"}},
             {"stop": ["a.service", "a.socket"], "start": ["a.service"]},
             id="no-socket-any-more",
+        ),
+        pytest.param(
+            {"a.service": WANTED, "a.socket": {}},
+            {"a.service": {**WANTED, "identity": "2"}, "a.socket": {}},
+            {"stop": ["a.service", "a.socket"], "start": ["a.service", "a.socket"]},
+            id="started-by-a-socket-and-wanted",
+        ),
+        pytest.param(
+            {"a.service": {}, "a.socket": {}},
+            {"a.service": {"identity": "2", "notSocketActivated": True}, "a.socket": {}},
+            {"stop": ["a.service"], "start": ["a.service"]},
+            id="not-by-its-socket",
         ),
     ],
 )

@@ -100,7 +100,8 @@ class Wrapper(NamedTuple):
 class Unit(NamedTuple):
     """A unit of systemd.
 
-    `file` is None of one that is masked.  `identity` is another text when anything changes that a running unit would have to be restarted
+    `file` is None of one that is masked, and a drop-in's place where the unit itself comes from a package.  `enabled` says that something wants it;
+    others are started by hand, by a socket, or by what needs them.  `identity` is another text when anything changes that a running unit would have to be restarted
     for; `reload_triggers` one for what reloading is enough for.  `on_change` is `restart`, `reload` or `ignore`.
     """
 
@@ -113,12 +114,13 @@ class Unit(NamedTuple):
     on_change: str = "restart"
     stop_if_changed: bool = True
     restart_if_changed: bool = True
+    not_socket_activated: bool = False
     reload_triggers: str | None = None
     description: str = ""
 
     @property
-    def is_used(self) -> bool:
-        return self.enabled and self.file is not None
+    def is_masked(self) -> bool:
+        return self.file is None
 
 
 class Mount(NamedTuple):
@@ -264,6 +266,7 @@ def _read_unit(one: _Reader) -> Unit:
         on_change=one.text("onChange", "restart"),
         stop_if_changed=one.boolean("stopIfChanged", True),
         restart_if_changed=one.boolean("restartIfChanged", True),
+        not_socket_activated=one.boolean("notSocketActivated", False),
         reload_triggers=one.optional("reloadTriggers"),
         description=one.text("description", ""),
     )

@@ -87,7 +87,8 @@ def _find_links(root: Root, profile: str) -> list[tuple[int, str]]:
 def _read_entry(root: Root, profile: str, number: int, link: str) -> Entry | None:
     place = root.place(link)
     try:
-        toplevel = os.readlink(place)
+        # Where the whole root may be moved, links are relative.
+        toplevel = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(place)))
         made = time.localtime(os.lstat(place).st_mtime)
         system = System.read(_real(root, toplevel))
     except (OSError, TargetError) as error:
@@ -187,7 +188,7 @@ def check_room(root: Root, systems: Sequence[System], boot: Boot) -> int:
 def write_menu(root: Root, system: System, default: str | None = None, *, without: Collection[str] = ()) -> list[Entry]:
     """Write the menu that `system` wants, over all generations but those whose links are in `without`; its entries.
 
-    `default` is the toplevel to boot when nobody chooses, else the current generation's.  Raises TargetError, OSError.
+    `default` is the toplevel to boot when nobody chooses; without it, that is the current generation's.  Raises TargetError, OSError.
     """
     boot = system.boot
     if boot is None:
@@ -197,8 +198,11 @@ def write_menu(root: Root, system: System, default: str | None = None, *, withou
     entries = find_entries(root, boot.configuration_limit, without=without)
     if not entries:
         raise TargetError("no generation of the system can be booted", code="boot-empty", hint="`nixos-rebuild boot` makes one")
-    wanted = default or root.read_link(f"{PROFILES}/{root.read_link(f'{PROFILES}/system')}")
-    chosen = next((entry for entry in entries if entry.toplevel == wanted), entries[0])
+    current = os.path.basename(root.read_link(f"{PROFILES}/system") or "")
+    places = (
+        {entry.toplevel: entry for entry in entries} if default else {f"system-{entry.number}-link": entry for entry in entries if not entry.profile}
+    )
+    chosen = places.get(default or current, entries[0])
     copied = _are_copied(root)
     _write_roots(root, entries)
     if copied:

@@ -48,6 +48,10 @@ class Root(NamedTuple):
         """Where an absolute path of the machine is."""
         return path if self.folder == "/" else f"{self.folder.rstrip('/')}{path}"
 
+    def strip(self, place: str) -> str:
+        """The machine's own path of what is at a place here."""
+        return place if self.is_live else place.removeprefix(self.folder)
+
     # ---- questions ----
 
     def read_link(self, path: str) -> str | None:

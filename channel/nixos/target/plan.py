@@ -3,7 +3,7 @@
 The rules for units are NixOS's, with one difference: NixOS starts every active target again and so runs again whatever is wanted by one, while
 here a unit is started only for a reason, which the plan says.
 
-    gone, masked, no longer enabled              stop
+    gone, or masked                              stop
     changed: `reloadIfChanged`, or a mount       reload
     changed: `restartIfChanged = false`          left alone, and said so
     changed: `stopIfChanged` (the default)       stop before the files are replaced, start afterwards
@@ -160,7 +160,7 @@ class _Units:
         if machine.units is not None:
             self._running = dict(machine.units)
         else:
-            wanted = [name for name, unit in self._old.items() if unit.is_used and (unit.wanted_by or unit.required_by) and "@." not in name]
+            wanted = [name for name, unit in self._old.items() if not unit.is_masked and unit.enabled and (unit.wanted_by or unit.required_by)]
             self._running = {name: Running("active") for name in (*wanted, *_USUAL_TARGETS)}
 
     def is_active(self, name: str) -> bool:
@@ -183,14 +183,14 @@ class _Units:
             self._look_at_shipped(name)
         elif will is None:
             self._stop(name, "is no longer part of the system")
-        elif not will.is_used:
-            if was is None or was.is_used:
-                self._stop(name, "is masked" if will.file is None else "is no longer enabled")
-        elif was is None or not was.is_used:
+        elif will.is_masked:
+            if was is None or not was.is_masked:
+                self._stop(name, "is masked")
+        elif was is None or was.is_masked:
             shipped = _find(self._machine.shipped_old, name)
             if shipped is not None and shipped != will.file:
                 self._change(name, will, "is now configured by the system")
-        elif was.identity != will.identity or (was.file != will.file and not was.identity):
+        elif was.identity != will.identity:
             self._change(name, will, "has changed")
         elif was.reload_triggers != will.reload_triggers:
             self.reload[name] = "what it reads has changed"
@@ -230,7 +230,7 @@ class _Units:
         else:
             socket = f"{name.removesuffix('.service')}.socket"
             self.stop[name] = why
-            if self.is_active(socket) and (kept := _find(self._new, socket)) is not None and kept.is_used:
+            if self.is_active(socket) and not unit.not_socket_activated and self._is_there(socket):
                 self.stop[socket] = self.start[socket] = f"{name} {why}"
             else:
                 self.start[name] = why
@@ -238,9 +238,7 @@ class _Units:
     def _take_up_pending(self) -> None:
         why = "a switch was interrupted"
         for name, action in sorted(self._machine.pending.items()):
-            unit = _find(self._new, name)
-            is_there = unit.is_used if unit is not None else name in self._places or _find(self._machine.shipped_new, name) is not None
-            if name in self.stop or not is_there:
+            if name in self.stop or not self._is_there(name):
                 continue
             if not self.is_active(name):
                 self.start.setdefault(name, why)
@@ -248,6 +246,11 @@ class _Units:
                 self.restart.setdefault(name, why)
             elif action == "reload" and name not in self.restart:
                 self.reload.setdefault(name, why)
+
+    def _is_there(self, name: str) -> bool:
+        """Whether the new system has a unit."""
+        unit = _find(self._new, name)
+        return not unit.is_masked if unit is not None else name in self._places or _find(self._machine.shipped_new, name) is not None
 
     def _find_starts(self) -> None:
         """What is wanted, and is new, has changed or has failed.  What a started unit wants is started too."""
@@ -262,13 +265,12 @@ class _Units:
                     waiting = True
 
     def _why_start(self, name: str, unit: Unit) -> str | None:
-        if not unit.is_used or name in self.start or (self.is_active(name) and name not in self.stop):
+        if unit.is_masked or not unit.enabled or name in self.start or (self.is_active(name) and name not in self.stop):
             return None
-        if name in self.stop and _find(self._new, name.replace(".service", ".socket")) is not None:
-            # Its socket starts it.
-            return None
+        if name in self.stop:
+            return self.stop[name]
         was = self._old.get(name)
-        if was is None or not was.is_used:
+        if was is None or was.is_masked:
             return "is new"
         if not {*was.wanted_by, *was.required_by} >= {*unit.wanted_by, *unit.required_by}:
             return "is wanted now"

@@ -63,7 +63,7 @@ def run_action(root: Root, toplevel: str, action: str) -> int:
     with _lock(root):
         if action in ("switch", "boot") and system.boot is not None:
             say("updating GRUB 2 menu...")
-            write_menu(root, system)
+            write_menu(root, system, root.strip(toplevel))
         return 0 if action == "boot" else _apply(root, toplevel, system)
 
 
