@@ -89,7 +89,8 @@ def _follow(farm: str, place: str) -> str | None:
     path = f"{farm}/{place}"
     for _ in range(_MOST_LINKS):
         if not os.path.islink(path):
-            return path if os.path.isfile(path) else None
+            # The folder may be a link to a package's.
+            return os.path.realpath(path) if os.path.isfile(path) else None
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.readlink(path)))
         path = f"{farm}{target}" if target.startswith(("/usr/", "/etc/")) else target
     return None
