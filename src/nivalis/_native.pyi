@@ -197,7 +197,7 @@ def hash_nar_of_bytes(data: Buffer, algo: str = "sha256", *, executable: bool = 
 def dump_nar(path: StrPath, file: int | _Writable, *, filter: Filter | None = None) -> tuple[Hash, int]:
     """Write the NAR of `path` to a descriptor or an object with `write`; its SHA-256 and size."""
 
-def restore_nar(file: int | _Readable, target: StrPath, *, canonical: bool = False) -> tuple[Hash, int]:
+def restore_nar(file: int | bytes | _Readable, target: StrPath, *, canonical: bool = False) -> tuple[Hash, int]:
     """Make the files of the one NAR that `file` holds at `target`, which must not exist; the NAR's SHA-256 and size.
 
     With `canonical`, directories are read-only and times are one second after the epoch.  What was made before an error is

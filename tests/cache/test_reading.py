@@ -117,7 +117,7 @@ def test_priorities(source: Any, reader: Any, cache: Path, tmp_path: Path, serve
             substituter.available([source.leaf])
             offer = substituter.offer_of(source.leaf)
         assert offer is not None
-        return str(offer.compression)
+        return str(offer.info.compression)
 
     assert used(first.address, second.address) == "xz"
     assert used(first.address + "?priority=5", second.address) == "none"

@@ -107,7 +107,7 @@ def test_waiting_can_be_given_up(source: Any, reader: Any, cache: Path) -> None:
 
 
 def test_fewer_locks_than_paths(source: Any, reader: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nivalis.cache.substituter._LOCKED", 1)
+    monkeypatch.setattr("nivalis.cache.transfer._LOCKED", 1)
     reader.fetch(source.top, cache)
     assert reader.complaints == []
 

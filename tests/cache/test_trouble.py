@@ -252,7 +252,8 @@ FAULTS: dict[str, tuple[str | int, str, str]] = {
 def test_a_server_that_fails(
     name: str, source: Any, reader: Any, cache: Path, tmp_path: Path, serve: Any, key: SecretKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nivalis.cache.download._WINDOW", 1.5)
+    for module in ("at_once", "download"):
+        monkeypatch.setattr(f"nivalis.cache.{module}._WINDOW", 1.5)
     kind, where, code = FAULTS[name]
     push(source.store, [source.top], f"{tmp_path}/honest", keys=[key])
     bad, good = serve(cache), serve(tmp_path / "honest")

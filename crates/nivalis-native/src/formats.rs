@@ -22,6 +22,7 @@ use nix_formats::tree;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::errors::{bytes, io_error, nar_error, raise, text, OrRaise};
@@ -289,11 +290,15 @@ impl<T: Read> Read for Watched<T> {
 /// An open file of Python's: a descriptor, or an object with `read` or `write`.
 enum Stream {
     Descriptor(File),
+    Bytes(io::Cursor<PyBackedBytes>),
     Object(Py<PyAny>),
 }
 
 impl Stream {
     fn new(file: &Bound<'_, PyAny>) -> PyResult<Stream> {
+        if let Ok(data) = file.cast::<PyBytes>() {
+            return Ok(Stream::Bytes(io::Cursor::new(data.clone().into())));
+        }
         let Ok(descriptor) = file.extract::<i32>() else {
             return Ok(Stream::Object(file.clone().unbind()));
         };
@@ -311,6 +316,7 @@ impl Write for Stream {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Descriptor(file) => file.write(data),
+            Stream::Bytes(_) => Err(io::Error::other("bytes cannot be written to")),
             Stream::Object(object) => Python::attach(|py| {
                 let written = object.bind(py).call_method1("write", (PyBytes::new(py, data),)).map_err(io::Error::other)?;
                 // A raw stream may write less; a buffered one says all, and some say nothing.
@@ -328,6 +334,7 @@ impl Read for Stream {
     fn read(&mut self, data: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Descriptor(file) => file.read(data),
+            Stream::Bytes(bytes) => bytes.read(data),
             Stream::Object(object) => Python::attach(|py| {
                 let got = object.bind(py).call_method1("read", (data.len(),)).map_err(io::Error::other)?;
                 let got = got.cast::<PyBytes>().map_err(|error| io::Error::other(PyErr::from(error)))?.as_bytes();
@@ -439,7 +446,7 @@ impl<R: Read> Read for Hashed<R> {
 
 const STORED: nar::RestoreOptions = nar::RestoreOptions { read_only_directories: true, canonical_times: true, writable: false };
 
-/// Makes the files of the NAR that a descriptor, or an object with `read`, gives up to its end; gives its hash and size.
+/// Makes the files of the NAR that a descriptor, or an object with `read`, gives up to its end, or that `bytes` are; gives its hash and size.
 ///
 /// With `canonical`, directories are read-only and times are one second after the epoch, as in a store.
 #[pyfunction]

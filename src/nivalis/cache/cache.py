@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from nivalis._native import NarInfo
@@ -21,7 +20,7 @@ from nivalis.cache.compression import check_compression
 from nivalis.cache.errors import CacheContentError, CacheError, CacheInfoError, CacheUnreachableError
 from nivalis.cache.keys import PublicKey, check_trusted
 from nivalis.cache.lookups import Lookups
-from nivalis.cache.stores import CacheAddress, CacheStore
+from nivalis.cache.stores import CacheAddress, CacheStore, Result
 from nivalis.errors import NivalisError
 from nivalis.store.paths import hash_part
 
@@ -149,13 +148,13 @@ class BinaryCache:
         """It did not say in time what it is."""
         self.fail(CacheUnreachableError(f"cache does not answer: `{self.url}` (nothing within {PATIENCE:g} seconds)"))
 
-    def find(self, paths: Collection[str], pool: Executor) -> dict[str, NarInfo]:
+    def find(self, paths: Collection[str]) -> dict[str, NarInfo]:
         """What it offers of `paths`.  It fails while it is asked if it ceases to answer."""
         if self.is_dead or self.info is None:
             return {}
         by_part = {hash_part(path): path for path in paths}
         known = {} if self.store.is_local else self._lookups.narinfos(self.url, by_part)
-        asked = self._ask([part for part in by_part if part not in known], pool)
+        asked = self._ask([part for part in by_part if part not in known])
         offers = self._check({**known, **asked}, by_part)
         if not self.store.is_local and asked:
             # What is rubbish now may not be so when it is asked for again.
@@ -172,35 +171,34 @@ class BinaryCache:
         """Say what is wrong with it, if that has not been said yet."""
         self._say(error)
 
-    def _ask(self, parts: list[str], pool: Executor) -> dict[str, bytes | None]:
-        if not parts:
-            return {}
-        if self.store.is_local:
-            return dict(self._read_some(parts))
-        # Handing each single request over costs more than many a request itself.
-        width = max(1, min(8, len(parts) // (2 * self.store.connections)))
-        portions = [parts[start : start + width] for start in range(0, len(parts), width)]
-        pending: set[Future[list[tuple[str, bytes | None]]]] = {pool.submit(self._read_some, portion) for portion in portions}
+    def _ask(self, parts: list[str]) -> dict[str, bytes | None]:
+        """What it says of `parts`, as far as it does; it fails when it stumbles twice over the same."""
         found: dict[str, bytes | None] = {}
-        while pending and not self.is_dead:
-            done, pending = wait(pending, timeout=PATIENCE * 2 * width, return_when=FIRST_COMPLETED)
-            if not done:
-                self.fail(CacheUnreachableError(f"cache does not answer any more: `{self.url}`"))
-            for future in done:
-                found.update(future.result())
-        for future in pending:
-            future.cancel()
-        return found
+        stumbled: dict[str, CacheError] = {}
+        doubtful: set[str] = set()
 
-    def _read_some(self, parts: Iterable[str]) -> list[tuple[str, bytes | None]]:
-        found = []
-        for part in parts:
-            if self.is_dead:
-                break
-            try:
-                found.append((part, self._read(f"{part}.narinfo")))
-            except CacheError as error:
-                self.fail(error)
+        def names() -> Iterator[str]:
+            for part in parts:
+                if stumbled or self.is_dead:
+                    return
+                yield f"{part}.narinfo"
+
+        def take(name: str, result: Result) -> None:
+            part = name.removesuffix(".narinfo")
+            if not isinstance(result, CacheError):
+                found[part] = result
+            elif result.code == "cache-timeout" or part in doubtful:
+                self.fail(result)
+            else:
+                stumbled[part] = result
+
+        while parts and not self.is_dead:
+            self.store.read_many(names(), take, timeout=PATIENCE)
+            parts = [part for part in parts if part not in found]
+            if stumbled:
+                doubtful.update(stumbled)
+                stumbled.clear()
+                time.sleep(_PAUSE)
         return found
 
     def _read(self, name: str) -> bytes | None:

@@ -10,6 +10,7 @@ small file cannot become an endless archive.
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable
@@ -17,13 +18,13 @@ from typing import Protocol
 
 from nivalis.cache.errors import CacheContentError
 
-__all__ = ["SUFFIXES", "Compressor", "UnpackedStream", "check_compression", "make_compressor"]
+__all__ = ["SUFFIXES", "Compressor", "UnpackedStream", "check_compression", "make_compressor", "unpack_whole"]
 
 # What CppNix appends to a NAR's name; gzip has nothing.
 SUFFIXES = {"none": "", "xz": ".xz", "zstd": ".zst", "bzip2": ".bz2", "gzip": ""}
 # xz's own highest level takes 65 MiB to unpack, zstd's longest window 128 MiB.
 _MEMORY = 192 << 20
-_PIECE = 1 << 16
+_PIECE = 1 << 18
 
 
 class Compressor(Protocol):
@@ -114,6 +115,18 @@ class UnpackedStream:
 
     def _more(self) -> bytes:
         return self._read_packed(_PIECE)
+
+
+def unpack_whole(packed: bytes, compression: str, size: int) -> bytes:
+    """All of a small archive of `size` bytes, as one piece.  Raises CacheContentError."""
+    if compression == "none":
+        return packed
+    reader = UnpackedStream(io.BytesIO(packed).read, compression, size)
+    pieces = []
+    # The end is found with the last piece or beyond it.
+    while piece := reader.read(size + 1):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 class _Inflater:

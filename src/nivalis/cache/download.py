@@ -12,8 +12,9 @@ import io
 import time
 from collections.abc import Callable
 
+from nivalis import _native
 from nivalis._native import Hash, NarInfo
-from nivalis.cache.compression import UnpackedStream
+from nivalis.cache.compression import UnpackedStream, unpack_whole
 from nivalis.cache.errors import CacheContentError, CacheError, CacheUnreachableError
 from nivalis.cache.stores import CacheStore, Stream
 from nivalis.errors import FormatError, NivalisError, StoreContentError
@@ -21,7 +22,7 @@ from nivalis.store.database import PathInfo
 from nivalis.store.nars import Staged, stage_nar
 from nivalis.store.store import Store
 
-__all__ = ["Progress", "download", "path_info_of"]
+__all__ = ["Progress", "download", "is_small", "path_info_of", "unpack"]
 
 # Told how many bytes of the file have come.
 Progress = Callable[[int], object]
@@ -29,6 +30,8 @@ Progress = Callable[[int], object]
 _PIECE = 1 << 16
 # What is no larger is taken whole: its hash is compared before anything is unpacked.
 _WHOLE = 1 << 18
+# ... and is unpacked as one piece, if that is not much larger.
+_WHOLE_NAR = 1 << 22
 _PAUSE = 0.25
 # The slowest that a cache may be, in bytes a second over so many seconds: one that sends a byte now and then holds nobody for ever.
 _SLOWEST, _WINDOW = 100, 20.0
@@ -47,8 +50,29 @@ def path_info_of(info: NarInfo) -> PathInfo:
     )
 
 
+def is_small(info: NarInfo) -> bool:
+    """Whether the file and what is in it are best taken as one piece each."""
+    return info.file_size is not None and info.file_size <= _WHOLE and info.nar_size <= _WHOLE_NAR
+
+
+def unpack(cache: CacheStore, store: Store, info: NarInfo, data: bytes) -> Staged:
+    """Unpack a small file that has come whole.  Raises CacheError, and OSError of the store's disk."""
+    try:
+        _check_size(info, len(data))
+        if info.file_hash is not None and not _is_plain(info):
+            _check_hash(info, _native.hash_bytes(info.file_hash.algo, data))
+        nar = unpack_whole(data, info.compression, info.nar_size)
+        try:
+            return stage_nar(store, path_info_of(info), nar)
+        except (FormatError, StoreContentError) as error:
+            raise CacheContentError(error.message, code="cache-nar", hint=error.hint) from error
+    except CacheError as error:
+        error.where = error.where or f"{cache.url}/{info.url}"
+        raise
+
+
 def download(cache: CacheStore, store: Store, info: NarInfo, attempts: int, progress: Progress, is_stopped: Callable[[], bool]) -> Staged:
-    """Fetch and unpack what `info` offers, which is trusted.  Raises CacheError, and OSError of the store's disk."""
+    """Fetch and unpack what `info` offers, which is trusted, however large it is.  Raises CacheError, and OSError of the store's disk."""
     stream = _File(cache, info, attempts, progress, is_stopped)
     try:
         packed = stream.read_whole() if info.file_size is not None and info.file_size <= _WHOLE else None
@@ -73,6 +97,27 @@ def download(cache: CacheStore, store: Store, info: NarInfo, attempts: int, prog
         stream.close()
 
 
+def _is_plain(info: NarInfo) -> bool:
+    """Whether file and NAR are the same, so that hashing the NAR is enough."""
+    return info.compression == "none" and info.file_hash in (None, info.nar_hash)
+
+
+def _check_size(info: NarInfo, size: int) -> None:
+    if info.file_size is not None and size != info.file_size:
+        raise CacheContentError(
+            f"file has another size than announced: `{info.url}`", code="cache-file-size", hint=f"announced: {info.file_size}, got: {size}"
+        )
+
+
+def _check_hash(info: NarInfo, found: Hash) -> None:
+    if info.file_hash is not None and found != info.file_hash:
+        raise CacheContentError(
+            f"file has another hash than announced: `{info.url}`",
+            code="cache-file-hash",
+            hint=f"announced: {info.file_hash.format_prefixed('base32')}, got: {found.format_prefixed('base32')}",
+        )
+
+
 class _File:
     """The compressed file, read once from its beginning to its end, and resumed where it breaks off."""
 
@@ -86,7 +131,7 @@ class _File:
         self._received = 0
         self._failures = 0
         self._window = (time.monotonic(), 0)
-        self._is_plain = info.compression == "none" and info.file_hash in (None, info.nar_hash)
+        self._is_plain = _is_plain(info)
         # No compressor makes an archive much larger.
         self._limit = info.file_size if info.file_size is not None else info.nar_size + info.nar_size // 8 + _PIECE
         self._hash = hashlib.sha256()
@@ -120,21 +165,9 @@ class _File:
         info = self._info
         while self.read(_PIECE):
             pass
-        if info.file_size is not None and self._received != info.file_size:
-            raise CacheContentError(
-                f"file has another size than announced: `{info.url}`",
-                code="cache-file-size",
-                hint=f"announced: {info.file_size}, got: {self._received}",
-            )
-        # Where file and NAR are the same, hashing the NAR is enough.
+        _check_size(info, self._received)
         if info.file_hash is not None and not self._is_plain:
-            found = Hash(info.file_hash.algo, (self._other or self._hash).digest())
-            if found != info.file_hash:
-                raise CacheContentError(
-                    f"file has another hash than announced: `{info.url}`",
-                    code="cache-file-hash",
-                    hint=f"announced: {info.file_hash.format_prefixed('base32')}, got: {found.format_prefixed('base32')}",
-                )
+            _check_hash(info, Hash(info.file_hash.algo, (self._other or self._hash).digest()))
 
     def close(self) -> None:
         if self._stream is not None:

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from nivalis.cache.errors import CacheAddressError, CacheError, CacheUnreachableError, NotInCacheError
 from nivalis.cache.settings import CacheSettings
 
-__all__ = ["CacheAddress", "CacheStore", "FolderStore", "NewFile", "Stream", "open_store"]
+__all__ = ["CacheAddress", "CacheStore", "FolderStore", "NewFile", "Result", "Stream", "open_store"]
 
 # No file that is read in one piece is larger.
 MAX_SMALL = 1 << 20
+_PAUSE = 0.005
 _process = os.urandom(4).hex()
 _counter = itertools.count()
 
@@ -73,6 +75,10 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
+# What became of a file that was asked for; None: it is not there.
+Result: TypeAlias = bytes | CacheError | None
+
+
 class CacheStore(ABC):
     """The files of one cache.  Used by several threads at once."""
 
@@ -85,6 +91,22 @@ class CacheStore(ABC):
     @abstractmethod
     def read(self, name: str, *, timeout: float | None = None) -> bytes | None:
         """A small file, within so many seconds; None if there is none.  Raises CacheUnreachableError."""
+
+    def read_many(self, names: Iterator[str | None], take: Callable[[str, Result], object], *, timeout: float | None = None) -> None:
+        """Small files, as many at once as make sense; `take` hears of each, in this thread, in the order in which they come.
+
+        None instead of a name: there will be more, but not yet.  Each file must come within `timeout` seconds; without it, as long as it moves.
+        """
+        for name in names:
+            if name is None:
+                time.sleep(_PAUSE)
+                continue
+            result: Result
+            try:
+                result = self.read(name, timeout=timeout)
+            except CacheError as error:
+                result = error
+            take(name, result)
 
     @abstractmethod
     def open(self, name: str, offset: int = 0) -> Stream:

@@ -1,12 +1,8 @@
 """The substituter: what builds and the language are handed so that store paths come from binary caches.
 
 Caches are asked in the order of their priorities, each for what those before it do not have: all paths of a step at once, and then all that
-those refer to, so a closure costs as many round trips as it is deep, not as it is large.  Downloads begin all at once, so many at a time as the
-settings say; a path is made valid when all that it refers to is, in batches, so that a store never has a path without its references.
-
-A path is locked before it is downloaded and until it is valid: of two processes that want it, the second waits, and has it from the first.
-Nobody waits for ever.  Each goes through its closure in the order of references, so whoever holds a path that it has, and waits for one that this
-refers to, has that one already or waits for a process that is further down; and references have no cycles.
+those refer to, so a closure costs as many round trips as it is deep, not as it is large.  What is fetched then is the business of
+`nivalis.cache.transfer`.
 
 A cache that fails is passed over, and what it said it had comes from the next one that has it.  Only when no cache is left does a path fail, with the
 error of the last; whether that fails a build too is for the one who asked to say.
@@ -14,48 +10,36 @@ error of the last; whether that fails a build too is for the one who asked to sa
 
 from __future__ import annotations
 
-import collections
-import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nivalis._native import NarInfo
 from nivalis.build.events import CacheFailed, FetchFinished, FetchProgress, FetchStarted, FetchWaiting, Listener
 from nivalis.build.goals import Closure, Fetch
 from nivalis.cache.cache import PATIENCE, BinaryCache
-from nivalis.cache.download import download
+from nivalis.cache.download import download, unpack
 from nivalis.cache.errors import CacheError, CacheUnreachableError, NotInCacheError
 from nivalis.cache.keys import PublicKey, SecretKey, public_keys
 from nivalis.cache.lookups import Lookups
 from nivalis.cache.settings import CacheSettings
 from nivalis.cache.stores import CacheAddress, open_store
+from nivalis.cache.transfer import Done, Transfer
 from nivalis.errors import InvalidPathError, NivalisError
-from nivalis.store.locks import PathLocks
 from nivalis.store.nars import Staged, register_staged
-from nivalis.store.references import sort_by_references
 from nivalis.store.store import Store
 
-__all__ = ["CacheSubstituter"]
+__all__ = ["CacheSubstituter", "Offer"]
 
-# So many are registered in one transaction.
-_BATCH = 256
-# So many are locked at once, since each lock is an open file, and so often, in seconds, it is looked whether another process is done with one.
-_LOCKED, _LOCK_PAUSE = 400, 0.05
-# So long, in seconds, more are waited for before those that are there are registered, and so often it is looked: each look, and each
-# transaction, disturbs the threads that unpack.
-_GATHERING, _LOOK = 0.1, 0.01
 # Progress is told no more often than this, in seconds.
 _TELLING = 0.2
-_POLL = 0.5
-
-Done = Callable[[str, NivalisError | None], object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
+class Offer:
+    """What a cache offers of a path; it is trusted."""
+
     cache: BinaryCache
     info: NarInfo
 
@@ -76,17 +60,13 @@ class CacheSubstituter:
         self._lookups: Lookups | None = None
         self._caches: list[BinaryCache] | None = None
         self._keys = public_keys(settings.trusted_public_keys) if settings.require_sigs else None
-        self._offers: dict[str, _Offer | None] = {}
+        self._offers: dict[str, Offer | None] = {}
         # Paths that a cache said it had, and could not deliver.
         self._failed: dict[str, set[str]] = {}
-        self._pool: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
         """End what goes on, and close what is open."""
         self.abort()
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
         if self._lookups is not None:
             self._lookups.close()
             self._lookups = None
@@ -137,7 +117,7 @@ class CacheSubstituter:
 
     def substitute(self, paths: Collection[str], done: Done, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Make `paths` valid, and all that they refer to.  `done` hears of each of `paths`, with the error of one that failed."""
-        _Transfer(self, self._store, set(paths), done, is_stopped).run()
+        Transfer(self, self._store, set(paths), done, is_stopped).run()
 
     def fetch(self, path: str) -> None:
         """Make one path valid, and all that it refers to.  Raises NivalisError."""
@@ -165,28 +145,27 @@ class CacheSubstituter:
 
     # ---- for a transfer ----
 
-    @property
-    def workers(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.connections, "cache")
-        return self._pool
-
-    @property
-    def connections(self) -> int:
-        """How much may be done at once."""
-        return max((cache.store.connections for cache in self._open()), default=1)
-
     def abort(self) -> None:
         """End all that goes on; what waits for a cache gets an error."""
         for cache in self._caches or ():
             cache.store.abort()
 
-    def offer_of(self, path: str) -> NarInfo | None:
-        offer = self._offers.get(path)
-        return None if offer is None else offer.info
+    def offer_of(self, path: str) -> Offer | None:
+        """What is known to be offered of a path, by the cache that is to be asked first."""
+        return self._offers.get(path)
 
-    def download(self, path: str, is_stopped: Callable[[], bool]) -> Staged:
-        """Fetch one path, from the first cache that delivers it; it is not valid yet.  Raises NivalisError."""
+    def unpack(self, path: str, data: bytes) -> Staged:
+        """Unpack the file that was offered of `path`, and has come whole.  Raises NivalisError."""
+        offer = self._offers.get(path)
+        if offer is None:
+            raise NotInCacheError(f"no binary cache has the path: `{path}`")
+        return unpack(offer.cache.store, self._store, offer.info, data)
+
+    def download(self, path: str, is_stopped: Callable[[], bool], failed: CacheError | None = None) -> Staged:
+        """Fetch one path, from the first cache that delivers it; it is not valid yet.  Raises NivalisError.
+
+        `failed` is how the first has failed to deliver it already.
+        """
         last: NivalisError | None = None
         while True:
             offer = self._offers.get(path)
@@ -194,6 +173,9 @@ class CacheSubstituter:
                 raise last or NotInCacheError(f"no binary cache has the path: `{path}`")
             cache, info = offer.cache, offer.info
             try:
+                if failed is not None:
+                    known, failed = failed, None
+                    raise known
                 if cache.is_dead:
                     raise CacheUnreachableError(f"cache is passed over, since it failed a moment ago: `{cache.url}`", where=path)
                 self.tell(FetchStarted(path, cache.url, info.file_size))
@@ -213,9 +195,7 @@ class CacheSubstituter:
             with self._mutex:
                 self._failed.setdefault(path, set()).add(cache.url)
                 self._offers.pop(path, None)
-            # Not in the pool, whose threads may all be waiting here.
-            with ThreadPoolExecutor(1) as own:
-                self._find([path], own)
+            self._find([path])
 
     def tell(self, event: CacheFailed | FetchWaiting | FetchStarted | FetchProgress | FetchFinished) -> None:
         with self._mutex:
@@ -235,16 +215,16 @@ class CacheSubstituter:
 
     # ---- the caches ----
 
-    def _find(self, paths: Iterable[str], pool: ThreadPoolExecutor | None = None) -> None:
+    def _find(self, paths: Iterable[str]) -> None:
         """Have in `_offers` what there is of `paths`."""
         wanted = [path for path in paths if path not in self._offers]
         if not wanted or not self._settings.substitute:
             return
-        found: dict[str, _Offer | None] = {}
+        found: dict[str, Offer | None] = {}
         for cache in self._open():
             asked = [path for path in wanted if path not in found and cache.url not in self._failed.get(path, ())]
             if asked:
-                found.update((path, _Offer(cache, info)) for path, info in cache.find(asked, pool or self.workers).items())
+                found.update((path, Offer(cache, info)) for path, info in cache.find(asked).items())
         for path in wanted:
             self._offers[path] = found.get(path)
 
@@ -280,186 +260,6 @@ class CacheSubstituter:
 
     def _report(self, url: str, error: NivalisError) -> None:
         self.tell(CacheFailed(url, error.code, error.message))
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    """A path that is here and locked; not staged is what another process has made valid."""
-
-    staged: Staged | None
-    locks: PathLocks
-    permits: threading.Semaphore
-
-    def discard(self) -> None:
-        """Remove what is not valid yet."""
-        if self.staged is not None:
-            self.staged.discard()
-        self.release()
-
-    def release(self) -> None:
-        self.locks.release()
-        self.permits.release()
-
-
-@dataclass(slots=True)
-class _Transfer:
-    """One call of `substitute`: what is downloaded, what waits for its references, what is valid."""
-
-    substituter: CacheSubstituter
-    store: Store
-    wanted: set[str]
-    done: Done
-    is_stopped: Callable[[], bool]
-    waiting: dict[str, set[str]] = field(default_factory=dict)
-    referrers: dict[str, list[str]] = field(default_factory=dict)
-    here: dict[str, _Arrival] = field(default_factory=dict)
-    arrived: queue.SimpleQueue[tuple[str, _Arrival | BaseException]] = field(default_factory=queue.SimpleQueue)
-    permits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_LOCKED))
-
-    def run(self) -> None:
-        closure = self.substituter.closure(self.wanted)
-        for path in sorted(self.wanted - closure.fetches.keys()):
-            error = NotInCacheError(f"no binary cache has the path, or all that it refers to: `{path}`") if path in closure.incomplete else None
-            self.done(path, error)
-        references = {path: set((self.substituter.offer_of(path) or _gone(path)).references) - {path} for path in closure.fetches}
-        for path, targets in references.items():
-            self.waiting[path] = targets & references.keys()
-            for target in self.waiting[path]:
-                self.referrers.setdefault(target, []).append(path)
-        # What others need comes first.
-        order = collections.deque(sort_by_references(references))
-        running = len(order)
-        count = min(self.substituter.connections, running)
-        threads = [threading.Thread(target=self._work, args=[order], name="substitute") for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        try:
-            while running:
-                batch = self._take(running)
-                running -= len(batch)
-                for path, result in batch:
-                    if isinstance(result, _Arrival):
-                        if path in self.waiting:
-                            self.here[path] = result
-                        else:
-                            result.discard()
-                    elif isinstance(result, NivalisError | OSError):
-                        self._fail(path, result)
-                    else:
-                        raise result
-                self._register([path for path, _ in batch])
-        finally:
-            order.clear()
-            for thread in threads:
-                thread.join()
-            while not self.arrived.empty():
-                _, result = self.arrived.get()
-                if isinstance(result, _Arrival):
-                    result.discard()
-            for left in self.here.values():
-                left.discard()
-
-    def _work(self, order: collections.deque[str]) -> None:
-        """Fetch one path after the other until none is left.  Threads of one's own: futures would cost more than a small download."""
-        while True:
-            # Before a path is taken: what has been taken must be able to go on, since others may refer to it.
-            while not self.permits.acquire(timeout=_POLL):
-                if not order:
-                    return
-            try:
-                path = order.popleft()
-            except IndexError:
-                self.permits.release()
-                return
-            try:
-                self.arrived.put((path, self._fetch(path)))
-            except BaseException as error:
-                self.permits.release()
-                self.arrived.put((path, error))
-
-    def _fetch(self, path: str) -> _Arrival:
-        locks = self._lock(path)
-        try:
-            staged = None if self.store.is_valid(path) else self.substituter.download(path, self.is_stopped)
-            return _Arrival(staged, locks, self.permits)
-        except BaseException:
-            locks.release()
-            raise
-
-    def _lock(self, path: str) -> PathLocks:
-        place = self.store.real_path(path)
-        told = False
-        while True:
-            if self.is_stopped():
-                raise CacheError(f"given up: `{path}`", code="cache-stopped")
-            if path not in self.waiting:
-                raise NotInCacheError(f"given up, since something that it refers to cannot be had: `{path}`")
-            locks = PathLocks.try_take([place])
-            if locks is not None:
-                return locks
-            if not told:
-                told = True
-                self.substituter.tell(FetchWaiting(path))
-            time.sleep(_LOCK_PAUSE)
-
-    def _take(self, running: int) -> list[tuple[str, _Arrival | BaseException]]:
-        batch: list[tuple[str, _Arrival | BaseException]] = []
-        while not batch:
-            try:
-                batch.append(self.arrived.get(timeout=_POLL))
-            except queue.Empty:
-                if self.is_stopped():
-                    self.substituter.abort()
-        full = min(_BATCH, running) - 1
-        end = time.monotonic() + _GATHERING
-        while self.arrived.qsize() < full and time.monotonic() < end:
-            time.sleep(_LOOK)
-        while len(batch) <= full and not self.arrived.empty():
-            batch.append(self.arrived.get())
-        return batch
-
-    def _register(self, candidates: list[str]) -> None:
-        """Make valid what can be, beginning from those that have just come."""
-        while candidates:
-            ready: list[str] = []
-            pending = list(candidates)
-            candidates = []
-            while pending:
-                path = pending.pop()
-                if path not in self.here or self.waiting.get(path, True):
-                    continue
-                if len(ready) == _BATCH:
-                    candidates.append(path)
-                    continue
-                ready.append(path)
-                # In this order the batch can be registered at once, though nothing of it is valid yet.
-                del self.waiting[path]
-                for referrer in self.referrers.get(path, ()):
-                    if referrer in self.waiting:
-                        self.waiting[referrer].discard(path)
-                        pending.append(referrer)
-            if not ready:
-                return
-            staged = [self.here[path].staged for path in ready]
-            register_staged(self.store, [one for one in staged if one is not None], locked=True)
-            for path in ready:
-                self.here.pop(path).release()
-                if path in self.wanted:
-                    self.done(path, None)
-
-    def _fail(self, path: str, error: NivalisError | OSError) -> None:
-        told = error if isinstance(error, NivalisError) else CacheError(f"{error.strerror}: `{error.filename or path}`", code="os-error", where=path)
-        reached = [path]
-        while reached:
-            failed = reached.pop()
-            if self.waiting.pop(failed, None) is None:
-                continue
-            arrival = self.here.pop(failed, None)
-            if arrival is not None:
-                arrival.discard()
-            if failed in self.wanted:
-                self.done(failed, told)
-            reached += self.referrers.get(failed, ())
 
 
 def _greet(caches: list[BinaryCache]) -> None:
@@ -502,7 +302,3 @@ def _own_keys(files: Iterable[str]) -> dict[str, PublicKey]:
             continue
         keys[key.name] = key
     return keys
-
-
-def _gone(path: str) -> NarInfo:
-    raise NotInCacheError(f"no binary cache has the path: `{path}`")

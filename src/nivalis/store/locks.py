@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["PathLocks", "lock_paths"]
+__all__ = ["PathLocks", "lock_paths", "remove_locks"]
 
 
 class PathLocks:
@@ -49,6 +49,24 @@ class PathLocks:
             with suppress(OSError):
                 os.write(descriptor, b"d")
             os.close(descriptor)
+
+    def leave(self) -> None:
+        """Give them up, but leave their files for `remove_locks`: who locks thousands of paths, one after the other, removes them in the end.
+
+        File systems avoid the numbers of files that were removed a moment ago, so that making others meanwhile would take longer and longer.
+        """
+        held, self._held = self._held, []
+        for _, descriptor in held:
+            os.close(descriptor)
+
+
+def remove_locks(real_paths: Iterable[str]) -> None:
+    """Remove the files of locks that were left, where nobody holds them by now."""
+    for path in real_paths:
+        if os.path.exists(f"{path}.lock"):
+            locks = PathLocks.try_take([path])
+            if locks is not None:
+                locks.release()
 
 
 @contextmanager

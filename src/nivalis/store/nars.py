@@ -65,7 +65,7 @@ class Staged:
         remove_tree(self.part)
 
 
-def stage_nar(store: Store, info: PathInfo, nar: int | Readable) -> Staged:
+def stage_nar(store: Store, info: PathInfo, nar: int | bytes | Readable) -> Staged:
     """As `add_nar`, without references being asked for, a lock or a registration: for `register_staged`, of many at once.
 
     `info.path` must be a temporary root already.
