@@ -101,8 +101,8 @@ class Unit(NamedTuple):
     """A unit of systemd.
 
     `file` is None of one that is masked, and a drop-in's place where the unit itself comes from a package.  `enabled` says that something wants it;
-    others are started by hand, by a socket, or by what needs them.  `identity` is another text when anything changes that a running unit would have to be restarted
-    for; `reload_triggers` one for what reloading is enough for.  `on_change` is `restart`, `reload` or `ignore`.
+    others are started by hand, by a socket, or by what needs them.  `identity` is another text when anything changes that a running unit would
+    have to be restarted for; `reload_triggers` one for what reloading is enough for.  `on_change` is `restart`, `reload` or `ignore`.
     """
 
     file: str | None

@@ -199,10 +199,9 @@ def write_menu(root: Root, system: System, default: str | None = None, *, withou
     if not entries:
         raise TargetError("no generation of the system can be booted", code="boot-empty", hint="`nixos-rebuild boot` makes one")
     current = os.path.basename(root.read_link(f"{PROFILES}/system") or "")
-    places = (
-        {entry.toplevel: entry for entry in entries} if default else {f"system-{entry.number}-link": entry for entry in entries if not entry.profile}
+    chosen = next(
+        (one for one in entries if (one.toplevel == default if default else f"{one.profile or 'system'}-{one.number}-link" == current)), entries[0]
     )
-    chosen = places.get(default or current, entries[0])
     copied = _are_copied(root)
     _write_roots(root, entries)
     if copied:
