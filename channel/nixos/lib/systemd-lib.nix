@@ -111,7 +111,9 @@ rec {
         name = "${escapeSystemdPath u.where}.automount";
         value = make { onChange = "ignore"; } u name (unitSection u + section "Automount" ({ Where = u.where; } // u.automountConfig));
       };
-      rawUnit = name: u: make { onChange = "restart"; } u name (if u.text == null then "" else u.text);
+      # What a switch does with a unit of which only the text is known.
+      changes = { mount = "reload"; automount = "ignore"; slice = "ignore"; target = "ignore"; };
+      rawUnit = name: u: make { onChange = changes.${lib.last (lib.splitString "." name)} or "restart"; } u name (if u.text == null then "" else u.text);
     in
     mapAttrs rawUnit kinds.units
     // named "service" serviceUnit kinds.services

@@ -61,10 +61,14 @@ in
     };
   };
 
-  config.system.build.data.wrappers = lib.listToAttrs (map
-    (wrapper: {
-      name = wrapper.program;
-      value = { source = "${wrapper.source}"; inherit (wrapper) owner group; mode = bits wrapper; };
-    })
-    (builtins.attrValues cfg.wrappers));
+  config = {
+    system.build.data.wrappers = lib.listToAttrs (map
+      (wrapper: {
+        name = wrapper.program;
+        value = { source = "${wrapper.source}"; inherit (wrapper) owner group; mode = bits wrapper; };
+      })
+      (builtins.attrValues cfg.wrappers));
+    # `umount` is itself one of them: what runs from there cannot unmount it, and at the end everything goes anyway.
+    systemd.units."run-wrappers.mount" = { overrideStrategy = "asDropin"; text = "[Unit]\nDefaultDependencies=false\n"; };
+  };
 }

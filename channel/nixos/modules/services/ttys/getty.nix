@@ -10,7 +10,7 @@ let
   arguments = "${optionalString (cfg.autologinUser != null) "--autologin ${cfg.autologinUser} "}${lib.escapeShellArgs cfg.extraArgs}";
   # A line of arguments that stays as Debian's where nothing is asked for.
   exec = line: lib.optionalAttrs (arguments != "") {
-    serviceConfig.ExecStart = [ "" "-/usr/sbin/agetty -o '-p -- \\\\u' ${arguments} ${line}" ];
+    serviceConfig.ExecStart = [ "" "-/usr/sbin/agetty -o '-p ${optionalString (cfg.autologinUser != null) "-f "}-- \\\\u' ${arguments} ${line}" ];
   };
   login = line: exec line // { overrideStrategy = "asDropin"; restartIfChanged = false; };
 in

@@ -48,7 +48,8 @@ in
   };
 
   config = lib.mkIf cfg.enable {
-    environment.systemPackages = [ pkgs.debian.systemd-resolved pkgs.debian.libnss-resolve ];
+    # It opens libidn2 by its name, and without it cannot say its own.
+    environment.systemPackages = with pkgs.debian; [ systemd-resolved libnss-resolve libidn2-0 ];
     environment.etc = {
       "resolv.conf" = { source = "/run/systemd/resolve/stub-resolv.conf"; mode = "direct-symlink"; };
       "systemd/resolved.conf".text = ''

@@ -74,12 +74,12 @@ in
           comment = mkOption { type = types.str; default = ""; example = "web1"; description = "A remark in the key."; };
         };
       });
-      default = [
-        { type = "rsa"; bits = 4096; path = "/etc/ssh/ssh_host_rsa_key"; }
-        { type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; }
-      ];
-      example = [ { type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; } ];
-      description = "The server's own keys, which are made if they are not there.";
+      default = [ { type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; } ];
+      example = [ { type = "rsa"; bits = 4096; path = "/etc/ssh/ssh_host_rsa_key"; } { type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; } ];
+      description = ''
+        The server's own keys, which are made if they are not there.  One of RSA, which clients from before 2014 need, takes a small machine
+        most of its first minute.
+      '';
     };
     authorizedKeysFiles = mkOption {
       type = types.listOf types.str;
