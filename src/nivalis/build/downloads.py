@@ -113,7 +113,7 @@ class _Download(Job):
                 told = now
                 self._listen(FetchProgress(path, received, expected))
 
-        with temporary_place(self._store.real_path(path), path) as part:
+        with self._turn(), temporary_place(self._store.real_path(path), path) as part:
             try:
                 self.fetcher.fetch(self._derivation.env, part, progress)
             except NivalisError:

@@ -18,7 +18,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from nivalis._native import Hash, hash_nar
@@ -64,7 +64,7 @@ _MOST_ARGUMENTS = 8900
 class Job:
     """A build of one derivation.  `is_stopped` says that it is to be given up; `program` is bubblewrap, None without a sandbox.
 
-    `mounter` starts it where there are many inputs.
+    `mounter` starts it where there are many inputs.  Until `take_turn` lets it, the builder does not run: all else is ready by then.
 
     In mode `check` outputs that are valid are built again and compared, in mode `repair` those that are damaged are replaced.
     """
@@ -80,6 +80,7 @@ class Job:
         is_stopped: Callable[[], bool],
         program: str | None,
         mounter: Mounter,
+        take_turn: Callable[[], AbstractContextManager[object]] = nullcontext,
         mode: Mode = "normal",
     ) -> None:
         self._store = store
@@ -90,6 +91,8 @@ class Job:
         self._is_stopped = is_stopped
         self._program = program
         self._mounter = mounter
+        self._take_turn = take_turn
+        self._started = 0.0
         self._mode = mode
         self._options = DerivationOptions(derivation)
         self._paths = {name: str(output.path) for name, output in derivation.outputs.items()}
@@ -108,12 +111,18 @@ class Job:
             if self._mode == "normal" and len(valid) == len(self._paths):
                 self._listen(BuildFinished(self._drv_path, tuple(self._paths.values()), 0))
                 return
-            started = time.monotonic()
-            self._listen(BuildStarted(self._drv_path))
             for path in set(self._paths.values()) - valid:
                 remove_tree(store.real_path(path))
             self._build(valid)
-            self._listen(BuildFinished(self._drv_path, tuple(self._paths.values()), time.monotonic() - started))
+            self._listen(BuildFinished(self._drv_path, tuple(self._paths.values()), time.monotonic() - self._started))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The time in which the builder runs."""
+        with self._take_turn():
+            self._started = time.monotonic()
+            self._listen(BuildStarted(self._drv_path))
+            yield
 
     def _wait(self) -> None:
         if not self._told:
@@ -171,6 +180,7 @@ class Job:
             if self._program is None:
                 places = {name: store.real_path(path) for name, path in self._paths.items()}
                 stack.callback(self._remove_invalid)
+                stack.enter_context(self._turn())
                 ended, log = self._run(command, variables, build_dir, user)
             else:
                 mounted = list(map(base_name, inputs)) if len(inputs) >= WORTHWHILE else []
@@ -302,22 +312,28 @@ class Job:
             raise SandboxError(f"too many variables for the sandbox: {len(view.environment)}", where=self._drv_path)
         with ExitStack() as stack:
             filter_file = stack.enter_context(file_of(make_filter()))
-            info = os.pipe()
-            words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), *words]
-            if mounted:
-                report, gate = os.pipe(), os.pipe()
-                for descriptor in (report[0], *gate):
-                    stack.callback(os.close, descriptor)
-                words = ["--block-fd", str(gate[0]), *words]
+            info, gate = os.pipe(), os.pipe()
+            for descriptor in gate:
+                stack.callback(os.close, descriptor)
+            words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), "--block-fd", str(gate[0]), *words]
             # By a file, since no command line is long enough for the variables of a large build.
             arguments = stack.enter_context(file_of(with_ends(words)))
             argv = [self._program, "--args", str(arguments), "--", *command]
             if self._derivation.platform == "i686-linux" and self._settings.system == "x86_64-linux":
                 argv = ["setarch", "i686", "--", *argv]
 
-            files = [arguments, filter_file, *view.etc.values()]
+            files = [arguments, filter_file, gate[0], *view.etc.values()]
+
+            def open_gate() -> bool:
+                stack.enter_context(self._turn())
+                # Bubblewrap would go on without, were the gate not held open here.
+                os.write(gate[1], b"1")
+                return True
+
             if not mounted:
-                return self._run(argv, {"PATH": os.defpath}, "/", user, files, info)
+                return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, is_ready=open_gate)
+            report = os.pipe()
+            stack.callback(os.close, report[0])
 
             def start(terminal: int, descriptors: Sequence[int]) -> Child:
                 with open(report[1], "wb"):
@@ -328,14 +344,11 @@ class Job:
             def is_ready() -> bool:
                 # Nothing comes if bubblewrap has ended, and anything else than that all is mounted is an error.
                 said = os.read(report[0], 4096)
-                if said == b"1":
-                    # Bubblewrap would go on without, were the gate not held open here.
-                    os.write(gate[1], said)
-                elif said:
+                if said not in (b"", b"1"):
                     raise SandboxError(f"inputs cannot be mounted: {os.fsdecode(said)}", where=self._drv_path)
-                return bool(said)
+                return bool(said) and open_gate()
 
-            return self._run(argv, {"PATH": os.defpath}, "/", user, [*files, gate[0]], info, start, is_ready)
+            return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, start, is_ready)
 
     def _run(
         self,

@@ -2,18 +2,22 @@
 
 Each build has a thread, which mostly waits for a process, and the substituter one for all that it fetches, of which it does much at once.  What
 is a download by itself (`nivalis.build.downloads`) has a pool of its own, beside the builds; what our own builders do to packages, a few processes
-do for all (`nivalis.build.workers`).  A goal
-starts when all that it needs is there.  When one fails, those that need it fail with it; the others are given up too, unless the user wants
+do for all (`nivalis.build.workers`).  While as many builders run as may, the sandboxes of the next are made ready: for a small build that
+takes longer than its builder.
+
+A goal starts when all that it needs is there.  When one fails, those that need it fail with it; the others are given up too, unless the user wants
 to keep going.  A download that fails stops nothing else if what it should have brought may be built instead.  Ctrl-C ends all builds before
 it is passed on.
 """
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from nivalis.build import sandbox
 from nivalis.build.downloads import Downloads
@@ -31,6 +35,8 @@ __all__ = ["Outcome", "Scheduler"]
 
 # Where the settings name no limit.
 _MOST_CONNECTIONS = 128
+# However many may run: so many end while the next is made ready.
+_MOST_AHEAD = 4
 
 
 class Outcome:
@@ -54,6 +60,7 @@ class Scheduler:
         self._done: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self._program: str | None = None
         self._mounter = Mounter()
+        self._turns = threading.Semaphore(settings.max_jobs)
         self._workers = Workers(store, settings)
         self._downloads = Downloads(store, settings, self._listen, self._stop)
 
@@ -73,7 +80,7 @@ class Scheduler:
         for path, needs in waiting.items():
             for need in needs:
                 dependents.setdefault(need, []).append(path)
-        builds = ThreadPoolExecutor(max(self._settings.max_jobs, 1), "build")
+        builds = ThreadPoolExecutor(self._settings.max_jobs + self._ahead() or 1, "build")
         downloads = ThreadPoolExecutor(self._settings.http_connections or _MOST_CONNECTIONS, "download")
         fetches = ThreadPoolExecutor(1, "fetch")
 
@@ -120,6 +127,27 @@ class Scheduler:
             self._workers.close()
         return outcome
 
+    def _ahead(self) -> int:
+        """How many builds are made ready beside those that run."""
+        # Each has a build user, and there may be no more of them than builders may run.
+        has_users = os.geteuid() == 0 and self._settings.build_users_group
+        return 0 if has_users else min(self._settings.max_jobs, _MOST_AHEAD)
+
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Wait until one more builder may run.  Raises BuildStoppedError."""
+        while not self._turns.acquire(timeout=0.5):
+            self._check_stop()
+        try:
+            self._check_stop()
+            yield
+        finally:
+            self._turns.release()
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise BuildStoppedError("given up, since another build has failed")
+
     def _take(self) -> tuple[str, BaseException | None]:
         while True:
             try:
@@ -156,6 +184,7 @@ class Scheduler:
                 is_stopped=self._stop.is_set,
                 program=self._program,
                 mounter=self._mounter,
+                take_turn=self._take_turn,
                 mode=self._settings.mode if self._settings.mode != "normal" and self._is_valid(goal) else "normal",
             )
             if isinstance(job, WorkedJob):

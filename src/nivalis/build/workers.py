@@ -204,6 +204,10 @@ class WorkedJob(Job):
     workers: Workers
 
     def _build(self, valid: set[str]) -> None:
+        with self._turn():
+            self._work()
+
+    def _work(self) -> None:
         store, settings, derivation = self._store, self._settings, self._derivation
         assert self._program is not None
         (path,) = self._paths.values()
