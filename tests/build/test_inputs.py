@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nivalis.build import mounter
+from nivalis.build.events import BuildLine
 
 # A text, a folder, a symlink and `count` texts more.
 MANY = """
@@ -25,3 +26,43 @@ def test_all_inputs_are_there(count: int, workshop: Any) -> None:
     place = Path(workshop.build(MANY.replace("COUNT", str(count))))
     lines = place.read_text().splitlines()
     assert lines == ["in", str(count), str(count + 2), "3", "in", "busy", "not permitted", "end"]
+
+
+# Three in a row, each with many inputs of which most are also the next one's; the second finds what the first has left, if it can.
+IN_A_ROW = """
+let
+  folder = sh "folder" "mkdir $out; echo in > $out/file"; link = sh "link" "ln -s ${folder} $out";
+  first = shWith "first" { i = texts 40; inherit folder link; } "SPOIL; n=$(ls -a /nix/store | wc -l); echo $n > $out";
+  next = name: before: shWith name { i = builtins.tail (texts 30); inherit before; }
+    "n=$(ls -a /nix/store | wc -l); echo $n > $out; ls -a /tmp | wc -l >> $out; stat -c %a /nix/store >> $out; cat $i | wc -c >> $out; cat $before >> $out";
+in next "third" (next "second" first)
+"""
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["true", "touch /nix/store/left /tmp/left; mkdir -p /nix/store/left-too/inside; chmod 0 /nix/store/left-too", "chmod 700 /nix/store"],
+)
+def test_builds_in_a_row_see_nothing_of_one_another(spoil: str, workshop: Any) -> None:
+    place = Path(workshop.build(IN_A_ROW.replace("SPOIL", spoil)))
+    lines = place.read_text().split()
+    # Each sees its inputs and two folders more; the first has 40 texts, a folder and a link.
+    left = 2 if "left" in spoil else 0
+    assert lines == ["32", "2", "755", "29", "32", "2", "755", "29", str(44 + left)]
+    assert list(Path(workshop.store.layout.real_store_dir).glob("*-waiting")) == []
+
+
+def test_inputs_that_cannot_be_mounted(workshop: Any) -> None:
+    drv_path = workshop.instantiate('shWith "top" { i = texts 30; } "echo > $out"')
+    text = next(Path(workshop.store.layout.real_store_dir).glob("*-t7"))
+    text.unlink()
+    error = next(iter(workshop.realise(drv_path).failures.values()))
+    assert error.code == "sandbox-unavailable" and f"No such file or directory: '{text}'" in str(error)
+
+
+def test_no_more_builders_run_than_may(workshop: Any) -> None:
+    text = """sh "top" "echo ${toString (map (n: shWith "n${toString n}" { i = texts (n * 10); } "echo a; sleep 0.1; echo z; echo > $out")
+      (builtins.genList (n: n) 6))} > $out" """
+    workshop.build(text, max_jobs="1")
+    said = [event.text for event in workshop.events if isinstance(event, BuildLine)]
+    assert said == ["a", "z"] * 6
