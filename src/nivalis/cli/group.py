@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "build": LazyCommand("nivalis.cli.build", "Build what an expression gives, and link to the result."),
     "cache": LazyCommand("nivalis.cli.cache", "Copy store paths into a binary cache, serve one; keys and signatures."),
     "channel": LazyCommand("nivalis.cli.channel", "Subscribe to collections of packages, and update them."),
+    "cloud": LazyCommand("nivalis.cli.cloud", "Images, servers and addresses on Brightbox, or on a cloud of this machine."),
     "config": LazyCommand("nivalis.cli.config", "Show the options, their values and where these come from."),
     "diff": LazyCommand("nivalis.cli.diff", "Show what differs between two closures."),
     "enter": LazyCommand("nivalis.cli.enter", "Run a command where the store is seen at /nix/store."),

@@ -1,7 +1,7 @@
 """What the parts of the cloud of this machine share: its state, its machines, and what it does later.
 
-Requests are answered at once and most work is done afterwards, as in the real cloud; `later` does that, and `resume` goes on with what a service that
-ended has left.  All of it runs in one event loop.
+Requests are answered at once and most work is done afterwards, as in the real cloud; `later` does that, and `resume` goes on with what a
+service that ended has left.  All of it runs in one event loop.
 """
 
 from __future__ import annotations

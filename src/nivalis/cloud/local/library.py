@@ -1,7 +1,7 @@
 """The FTP image library: `incoming/`, into which the account's owner puts images that are then registered by their names.
 
-The password is the one that `reset_ftp_password` of the API sets; before that there is none that fits.  It speaks without TLS, as it listens on this
-machine's loopback address only.
+The password is the one that `reset_ftp_password` of the API sets; before that there is none that fits.  It speaks without TLS, as it
+listens on this machine's loopback address only.
 """
 
 from __future__ import annotations
