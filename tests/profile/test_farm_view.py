@@ -292,7 +292,7 @@ def test_commands_of_a_moved_profile_run_outside(world: World, launch: Path, use
         paths = [store.add_path(package, "package-1")]
         (package / "bin/more").symlink_to("busybox")
         paths.append(store.add_path(package, "package-2"))
-        environments = []
+        environments: list[str] = []
         for path in paths:
             tree = tmp_path / f"environment-{len(environments)}"
             (tree / "bin").mkdir(parents=True)
@@ -306,8 +306,8 @@ def test_commands_of_a_moved_profile_run_outside(world: World, launch: Path, use
     assert sorted(os.listdir(front)) == ["busybox", "more"]
     script = f'[ -x {paths[1]}/bin/busybox ] && echo "seen $1 $(pwd)"; exit 5'
     command = [*user, str(front / "busybox"), "sh", "-c", script, "sh", "a  b"]
-    environment = {**world.env, "NIX_REMOTE": ""}
-    answer = subprocess.run(command, cwd=world.folder, env=environment, capture_output=True, text=True, check=False)
+    variables = {**world.env, "NIX_REMOTE": ""}
+    answer = subprocess.run(command, cwd=world.folder, env=variables, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (5, f"seen a  b {world.folder}\n"), answer.stderr
     profile.switch_to()
     assert os.listdir(front) == ["busybox"]

@@ -225,7 +225,9 @@ def _show_farm(view: View) -> None:
     own = next(folder for folder in (f"{_OLD}{_ETC}", f"{_OLD}/etc") if os.path.isdir(folder))
     os.mkdir(_ETC)
     _bind(own, _ETC)
-    _merge("/etc", f"{view.farm}/etc", f"{place}/etc", _MACHINES_OWN, and_others=not view.is_bare)
+    # Whom one trusts: in a bare view the farm's word comes first, if it has one.
+    trusted = {"ssl"} if view.is_bare and not os.path.exists(f"{place}/etc/{_BUNDLE}") else set()
+    _merge("/etc", f"{view.farm}/etc", f"{place}/etc", _MACHINES_OWN | trusted, and_others=not view.is_bare)
     if not view.is_bare and os.path.isdir(f"{place}/etc/ssl") and os.path.exists(f"{_ETC}/{_BUNDLE}"):
         os.unlink("/etc/ssl")
         _merge("/etc/ssl", f"{view.farm}/etc/ssl", f"{place}/etc/ssl", {"certs"}, and_others=True)
