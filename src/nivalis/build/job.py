@@ -183,7 +183,8 @@ class Job:
                 stack.enter_context(self._turn())
                 ended, log = self._run(command, variables, build_dir, user)
             else:
-                mounted = list(map(base_name, inputs)) if len(inputs) >= WORTHWHILE else []
+                start = len(store.store_dir) + 1
+                mounted = [path[start:] for path in inputs] if len(inputs) >= WORTHWHILE else []
                 if mounted:
                     room = stack.enter_context(self._mounter.room(store, mounted, None if user is None else (user.uid, user.gid)))
                 else:
