@@ -55,10 +55,10 @@ def run_action(root: Root, toplevel: str, action: str) -> int:
     if action == "check":
         return 0
     if action == "plan":
-        print(json.dumps(make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel)).to_json(), indent=2))
+        print(json.dumps(make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel, system)).to_json(), indent=2))
         return 0
     if action == "dry-activate":
-        _say_plan(make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel)), "would ")
+        _say_plan(make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel, system)), "would ")
         return 0
     with _lock(root):
         if action in ("switch", "boot") and system.boot is not None:
@@ -82,15 +82,16 @@ def check_machine(root: Root, system: System) -> None:
         check_room(root, [system], system.boot)
 
 
-def look_at_machine(root: Root, toplevel: str) -> Machine:
-    """What is known of the machine for a plan."""
+def look_at_machine(root: Root, toplevel: str, system: System) -> Machine:
+    """What is known of the machine for a plan to have the system of `toplevel`, which need not be built yet."""
     old = os.path.realpath(root.place(CURRENT))
+    farm = f"{toplevel}/sw"
     return Machine(
         units=Manager(toplevel).list_units() if _has_manager(root) else None if root.is_live else {},
         booted=_read_system(root, BOOTED),
         pending=_read_note(root),
         shipped_old=find_shipped(f"{old}/sw"),
-        shipped_new=find_shipped(f"{toplevel}/sw"),
+        shipped_new=find_shipped(farm if os.path.exists(farm) else system.paths.get("sw", "")),
     )
 
 
@@ -113,7 +114,7 @@ def _read_system(root: Root, path: str) -> System | None:
 
 
 def _apply(root: Root, toplevel: str, system: System) -> int:
-    machine = look_at_machine(root, toplevel)
+    machine = look_at_machine(root, toplevel, system)
     if machine.pending:
         say("taking up a switch that was interrupted...")
     plan = make_plan(_read_system(root, CURRENT), system, machine)

@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "enter": LazyCommand("nivalis.cli.enter", "Run a command where the store is seen at /nix/store."),
     "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),
     "log": LazyCommand("nivalis.cli.log", "Show what the builder of a derivation said."),
+    "options": LazyCommand("nivalis.cli.options", "Find options of a system by words in their names and descriptions."),
+    "plan": LazyCommand("nivalis.cli.plan", "Show what a switch of this machine would change."),
     "repl": LazyCommand("nivalis.cli.repl", "Evaluate expressions as you type them."),
     "run": LazyCommand("nivalis.cli.run", "Run a program of a package."),
     "search": LazyCommand("nivalis.cli.search", "Find packages by words in their names and descriptions."),

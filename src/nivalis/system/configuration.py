@@ -1,0 +1,59 @@
+"""A configuration, evaluated: the derivation of its toplevel, and the data that say what the system will be.  Nothing of it is built.
+
+The data are those that the built system has in its `system.json`, so a plan can be made before anything is downloaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from nivalis.errors import EvalError
+from nivalis.lang.auto_call import AutoArguments, find_along_path
+from nivalis.lang.value import Value
+from nivalis.system.errors import MachineError, from_target
+from nivalis.system.target.data import System, TargetError
+
+__all__ = ["Configuration", "evaluate"]
+
+_BUILD = "config.system.build"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`derivation` makes `toplevel`, both store paths; `snapshot` is where the Debian packages' records are, if that is known."""
+
+    derivation: str
+    toplevel: str
+    system: System
+    snapshot: str | None = None
+
+
+def evaluate(root: Value, arguments: AutoArguments) -> Configuration:
+    """What the channel's `nixos` says of a configuration.  Raises EvalError, MachineError.
+
+    `root` is the value of its `default.nix`, and `arguments` are those for its functions.  The caller flushes the evaluator before it builds.
+    """
+    toplevel = find_along_path(root, f"{_BUILD}.toplevel", arguments)
+    derivation = cast(str, find_along_path(toplevel, "drvPath", arguments).to_python())
+    place = cast(str, find_along_path(toplevel, "outPath", arguments).to_python())
+    try:
+        data = find_along_path(root, f"{_BUILD}.data", arguments)
+    except EvalError as error:
+        if error.code != "missing-attribute":
+            raise
+        hint = "`<nixpkgs>` leads to another collection than Debian's; `nix-channel --list` shows where it comes from"
+        raise MachineError("the configuration makes no system of this kind: it has no data to plan with", code="no-system", hint=hint) from None
+    try:
+        system = System.parse(data.to_json())
+    except TargetError as error:
+        raise from_target(error) from None
+    return Configuration(derivation, place, system, _find_snapshot(root, arguments))
+
+
+def _find_snapshot(root: Value, arguments: AutoArguments) -> str | None:
+    try:
+        found = find_along_path(root, "config.nixpkgs.snapshot", arguments).to_python()
+        return None if found is None else str(found)
+    except EvalError:
+        return None
