@@ -19,10 +19,15 @@
   ./security/pam.nix
   ./security/sudo.nix
   ./security/wrappers.nix
+  ./services/databases/postgresql.nix
   ./services/hardware/udev.nix
+  ./services/networking/firewall.nix
+  ./services/networking/nftables.nix
   ./services/networking/ssh/sshd.nix
   ./services/system/dbus.nix
   ./services/ttys/getty.nix
+  ./services/web-servers/lighttpd/default.nix
+  ./services/web-servers/nginx/default.nix
   ./system/activation/activation-script.nix
   ./system/activation/top-level.nix
   ./system/boot/initrd.nix

@@ -115,6 +115,7 @@ in
 
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [ package pkgs.debian.openssh-client ];
+    networking.firewall.allowedTCPPorts = lib.optionals cfg.openFirewall cfg.ports;
     services.openssh.authorizedKeysFiles = [ "%h/.ssh/authorized_keys" "/etc/ssh/authorized_keys.d/%u" ];
 
     users.users.sshd = { isSystemUser = true; group = "nogroup"; home = "/run/sshd"; description = "sshd privilege separation"; };
