@@ -95,9 +95,14 @@ def _remove_generations(layout: StoreLayout, options: Options) -> None:
     def say(generation: Generation) -> None:
         sys.stderr.write(f"{verb} generation {generation.number} of profile '{profile}'\n")
 
+    def before(generations: Sequence[Generation]) -> None:
+        from nivalis.system.machine import take_from_menu
+
+        take_from_menu(layout, profile, generations)
+
     for folder in _profile_folders(layout, os.environ):
         for profile in find_profiles(folder):
-            remove_old_generations(profile, older_than=older_than, dry_run=options.dry_run, on_remove=say)
+            remove_old_generations(profile, older_than=older_than, dry_run=options.dry_run, on_remove=say, before=before)
 
 
 def _profile_folders(layout: StoreLayout, environment: Mapping[str, str]) -> list[Path]:

@@ -277,18 +277,23 @@ def _delete_generations(options: Options, profile: Profile) -> None:
     def say(generation: Generation) -> None:
         print(f"{verb} profile version {generation.number}", file=sys.stderr)
 
+    def before(generations: Sequence[Generation]) -> None:
+        from nivalis.system.machine import take_from_menu
+
+        take_from_menu(profile.layout, profile.path, generations)
+
     only = options.words[0] if len(options.words) == 1 else ""
     if only == "old":
-        remove_old_generations(profile.path, dry_run=options.dry_run, on_remove=say)
+        remove_old_generations(profile.path, dry_run=options.dry_run, on_remove=say, before=before)
     elif "d" in only:
         digits = only.removesuffix("d")
         if digits == only or not (digits.isascii() and digits.isdigit()) or int(digits) < 1:
             raise UsageError(f"invalid number of days '{only}'", hint="it looks like `14d`")
-        remove_old_generations(profile.path, older_than=time.time() - int(digits) * 24 * 3600, dry_run=options.dry_run, on_remove=say)
+        remove_old_generations(profile.path, older_than=time.time() - int(digits) * 24 * 3600, dry_run=options.dry_run, on_remove=say, before=before)
     elif only.startswith("+"):
-        profile.keep_last(_number(only[1:]), dry_run=options.dry_run, on_remove=say)
+        profile.keep_last(_number(only[1:]), dry_run=options.dry_run, on_remove=say, before=before)
     else:
-        profile.remove({_number(word) for word in options.words}, dry_run=options.dry_run, on_remove=say)
+        profile.remove({_number(word) for word in options.words}, dry_run=options.dry_run, on_remove=say, before=before)
 
 
 def _number(word: str) -> int:

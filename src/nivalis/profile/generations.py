@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +63,17 @@ def find_profiles(folder: Path) -> Iterator[Path]:
 
 
 def remove_old_generations(
-    profile: Path, *, older_than: float | None = None, dry_run: bool = False, on_remove: Callable[[Generation], object] = lambda generation: None
+    profile: Path,
+    *,
+    older_than: float | None = None,
+    dry_run: bool = False,
+    on_remove: Callable[[Generation], object] = lambda generation: None,
+    before: Callable[[Sequence[Generation]], object] = lambda generations: None,
 ) -> list[Generation]:
     """Remove all generations but the current one; those that were removed.
 
     With `older_than` (seconds since the epoch) the profile can still be taken back to what it was at that moment: of the older generations
-    the newest stays too.  With `dry_run` nothing is removed.
+    the newest stays too.  With `dry_run` nothing is removed.  `before` is told all of them before the first is; what it raises keeps them.
     """
     with lock_paths([str(profile)]):
         removed = []
@@ -80,6 +85,8 @@ def remove_old_generations(
             elif generation.number != current:
                 removed.append(generation)
         removed.sort(key=lambda generation: generation.number)
+        if not dry_run:
+            before(removed)
         for generation in removed:
             on_remove(generation)
             if not dry_run:

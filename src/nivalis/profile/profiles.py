@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,22 +120,39 @@ class Profile:
             if not dry_run:
                 self._point_at(found[-1].link)
 
-    def remove(self, numbers: Collection[int], *, dry_run: bool = False, on_remove: Callable[[Generation], object] = lambda _: None) -> None:
-        """Remove generations by their numbers; a number that there is not is passed over.  Raises GenerationError for the current one."""
+    def remove(
+        self,
+        numbers: Collection[int],
+        *,
+        dry_run: bool = False,
+        on_remove: Callable[[Generation], object] = lambda _: None,
+        before: Callable[[Sequence[Generation]], object] = lambda _: None,
+    ) -> None:
+        """Remove generations by their numbers; a number that there is not is passed over.  Raises GenerationError for the current one.
+
+        `before` is told all of them before the first is removed; what it raises keeps them.
+        """
         with self.lock():
             current = self.current()
             if current in numbers:
                 raise GenerationError(f"generation {current} is the current one and stays: `{self.path}`", hint="switch to another one first")
-            _remove([one for one in self.generations() if one.number in numbers], dry_run, on_remove)
+            _remove([one for one in self.generations() if one.number in numbers], dry_run, on_remove, before)
 
-    def keep_last(self, count: int, *, dry_run: bool = False, on_remove: Callable[[Generation], object] = lambda _: None) -> None:
-        """Remove the older generations but for the last `count` up to the current one.  Raises GenerationError."""
+    def keep_last(
+        self,
+        count: int,
+        *,
+        dry_run: bool = False,
+        on_remove: Callable[[Generation], object] = lambda _: None,
+        before: Callable[[Sequence[Generation]], object] = lambda _: None,
+    ) -> None:
+        """Remove the older generations but for the last `count` up to the current one, as `remove` does.  Raises GenerationError."""
         if count < 1:
             raise GenerationError("at least one generation has to stay: the current one is among them")
         with self.lock():
             current = self.current() or 0
             upto = [one for one in self.generations() if one.number <= current]
-            _remove(list(reversed(upto[:-count])), dry_run, on_remove)
+            _remove(list(reversed(upto[:-count])), dry_run, on_remove, before)
 
     def _drop_leftovers(self) -> None:
         """Remove links that a process had not put in their place when it was killed: they would keep what they point at for ever."""
@@ -183,7 +200,11 @@ def link_default_profile(environment: dict[str, str], profile: Path) -> None:
     replace_symlink(link, profile.name if profile.parent == link.parent else str(profile))
 
 
-def _remove(generations: list[Generation], dry_run: bool, on_remove: Callable[[Generation], object]) -> None:
+def _remove(
+    generations: list[Generation], dry_run: bool, on_remove: Callable[[Generation], object], before: Callable[[Sequence[Generation]], object]
+) -> None:
+    if not dry_run:
+        before(generations)
     for generation in generations:
         on_remove(generation)
         if not dry_run:
