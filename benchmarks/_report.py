@@ -18,11 +18,15 @@ OURS = "nivalis"
 
 @dataclass(frozen=True)
 class Row:
-    """One piece of work.  Of `figures`, OURS is us and all others are peers; `goals` are ratios, by column."""
+    """One piece of work.  Of `figures`, OURS is us and all others are peers.
+
+    `goals` are ratios by column; `limits` what ours may take, where that is what matters, or where there is no peer.
+    """
 
     name: str
     figures: Mapping[str, Figures]
     goals: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def peers(self) -> list[str]:
@@ -67,8 +71,9 @@ class Report:
             {
                 "name": row.name,
                 "figures": {name: dataclasses.asdict(figures) for name, figures in row.figures.items()},
-                "ratios": {column: row.ratio(column) for column in ("wall", "cpu", "memory")},
+                "ratios": {column: row.ratio(column) for column in ("wall", "cpu", "memory") if row.peers},
                 "goals": dict(row.goals),
+                "limits": dict(row.limits),
             }
             for row in self.rows
         ]
@@ -84,7 +89,8 @@ class Report:
         lines = [["", *programs, "ratio", "goal", *(["spread"] if column == "wall" else [])]]
         for row in self.rows:
             cells = [show(getattr(row.figures[name], column)) if name in row.figures else "" for name in programs]
-            goal = f"≤ {row.goals[column]:g}" if column in row.goals else ""
+            goal = f"≤ {row.goals[column]:g}" if column in row.goals else f"≤ {show(row.limits[column])}" if column in row.limits else ""
+            ratio = f"{row.ratio(column):.2f}" if row.peers else ""
             spread = [f"{max(figures.spread for figures in row.figures.values()):.0%}"] if column == "wall" else []
-            lines.append([row.name, *cells, f"{row.ratio(column):.2f}", goal, *spread])
+            lines.append([row.name, *cells, ratio, goal, *spread])
         return lines

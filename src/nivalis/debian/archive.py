@@ -11,10 +11,10 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote
 
 from nivalis.debian.address import DebianAddress
@@ -27,7 +27,7 @@ from nivalis.debian.resolve import Resolver
 from nivalis.debian.snapshot import SYSTEMS, Snapshot, write_snapshot
 from nivalis.fetch.errors import FetchError, NotThereError
 from nivalis.fetch.network import Network
-from nivalis.fetch.transport import download
+from nivalis.fetch.transport import Connections, download, open_connections
 from nivalis.store.store import Store
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ class _Pocket:
     release: Release
 
 
+class _Folder(NamedTuple):
+    """Where files are downloaded to, and over which connections."""
+
+    place: str
+    connections: Connections
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotMaker:
     """Makes snapshots.  `system` is Nix's name of what asks (`x86_64-linux`), `clock` gives seconds since 1970.
@@ -82,7 +89,8 @@ class SnapshotMaker:
             # One of another version of this program is no reason to stay with it.
             with suppress(SnapshotError):
                 before = Snapshot.open(self.store.real_path(last))
-        with tempfile.TemporaryDirectory(prefix="nivalis-debian-") as folder:
+        with tempfile.TemporaryDirectory(prefix="nivalis-debian-") as name, closing(open_connections(self.network)) as connections:
+            folder = _Folder(name, connections)
             pockets = [self._fetch_release(pocket, mirrors, before, folder) for pocket in address.pockets]
             releases = [(pocket.release, address.components) for pocket in pockets]
             if last is not None and before is not None and before.is_of(releases, architecture):
@@ -96,14 +104,14 @@ class SnapshotMaker:
                     lambda place: write_snapshot(place, releases, packages, resolution, architecture),
                 )
 
-    def _fetch_release(self, name: str, mirrors: Sequence[str], before: Snapshot | None, folder: str) -> _Pocket:
-        file = Path(folder, "InRelease")
+    def _fetch_release(self, name: str, mirrors: Sequence[str], before: Snapshot | None, folder: _Folder) -> _Pocket:
+        file = Path(folder.place, "InRelease")
         strangers: list[ReleaseError] = []
         found: list[_Pocket] = []
 
         def fetch(mirror: str) -> None:
             place = f"{mirror}/dists/{name}/InRelease"
-            self._download(place, file, MOST_BYTES)
+            self._download(place, file, MOST_BYTES, folder.connections)
             try:
                 text = verify(file.read_bytes(), debian_keys() if self.keys is None else self.keys, place)
             except ReleaseError as error:
@@ -128,18 +136,18 @@ class SnapshotMaker:
         check_time(pocket.release, self.clock(), pocket.place, last=None if before is None else before.date_of(codename), relaxed=self.relaxed)
         return pocket
 
-    def _fetch_packages(self, pocket: _Pocket, component: str, architecture: str, folder: str) -> Iterator[Stanza]:
+    def _fetch_packages(self, pocket: _Pocket, component: str, architecture: str, folder: _Folder) -> Iterator[Stanza]:
         index, most = plan_index(pocket.release, component, architecture, pocket.place)
-        file = Path(folder, "Packages")
+        file = Path(folder.place, "Packages")
         base = f"{pocket.mirror}/dists/{pocket.name}"
         path, place = Path(index.path), f"{base}/{quote(index.path)}"
         places = [f"{base}/{quote(str(path.parent))}/by-hash/SHA256/{index.sha256}"] if pocket.release.by_hash else []
-        place = try_each([*places, place], lambda place: self._download(place, file, index.size))
+        place = try_each([*places, place], lambda place: self._download(place, file, index.size, folder.connections))
         data = file.read_bytes()
         check_index(data, index, place)
         return read_packages(data, index.path, most, place)
 
-    def _download(self, address: str, file: Path, most: int) -> None:
+    def _download(self, address: str, file: Path, most: int, connections: Connections) -> None:
         """Download at most `most` bytes and a little; more is an error at once, and not a full disk."""
         listener = self.on_start(address)
 
@@ -154,7 +162,7 @@ class SnapshotMaker:
                 listener.retry(text)
 
         try:
-            download(address, str(file), network=self.network, on_progress=advance, on_retry=retry)
+            download(address, str(file), network=self.network, connections=connections, on_progress=advance, on_retry=retry)
         finally:
             if listener is not None:
                 listener.close()
