@@ -15,6 +15,8 @@
   ./misc/nixpkgs.nix
   ./misc/version.nix
   ./programs/bash.nix
+  ./programs/git.nix
+  ./programs/ssh.nix
   ./security/ca.nix
   ./security/pam.nix
   ./security/sudo.nix
@@ -41,6 +43,7 @@
   ./system/boot/systemd/logind.nix
   ./system/boot/systemd/tmpfiles.nix
   ./system/boot/timesyncd.nix
+  ./system/boot/tmp.nix
   ./system/etc/etc.nix
   ./tasks/filesystems.nix
   ./tasks/network-interfaces.nix

@@ -38,6 +38,12 @@ in
       example = "umask 027";
       description = "What every shell does at its start.";
     };
+    extraInit = mkOption {
+      type = types.lines;
+      default = "";
+      example = "export A=$(b)";
+      description = "What is done after variables are set, where a value has to be found out; for sh.";
+    };
     loginShellInit = mkOption {
       type = types.lines;
       default = "";
@@ -75,7 +81,7 @@ in
       PAGER = lib.mkDefault "less";
     };
     environment.etc = {
-      set-environment.text = exports;
+      set-environment.text = exports + cfg.extraInit;
       environment.text = lib.concatStrings (lib.mapAttrsToList (name: value: lib.optionalString (value != null) "${name}=${builtins.toJSON (show value)}\n") cfg.sessionVariables);
       shells.text = lib.concatMapStrings (shell: "${toString shell}\n")
         ([ "/bin/sh" "/usr/bin/sh" "/bin/bash" "/usr/bin/bash" "/bin/dash" "/usr/bin/dash" ] ++ map (shell: if lib.isDerivation shell then "/usr/bin/${lib.getName shell}" else shell) cfg.shells);

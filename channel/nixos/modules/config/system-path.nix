@@ -47,6 +47,7 @@ in
       type = types.package;
       internal = true;
       readOnly = true;
+      example = literalExpression "pkgs.makeFarm [ pkgs.bash ]";
       description = "The farm of the packages.";
     };
   };

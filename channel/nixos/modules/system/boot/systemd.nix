@@ -77,7 +77,7 @@ in
     packages = mkOption {
       type = types.listOf types.package;
       default = [ ];
-      example = literalExpression "[ pkgs.debian.fstrim ]";
+      example = literalExpression "[ pkgs.debian.fwupd ]";
       description = "Packages whose units are there to be used; which of them are started is said by `systemd.services.NAME.wantedBy` and the like.";
     };
 

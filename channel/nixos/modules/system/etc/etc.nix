@@ -90,8 +90,8 @@ in
       config = {
         source = lib.mkIf (config.text != null)
           (lib.mkDerivedConfig options.text (text: pkgs.writeText "etc-${lib.strings.sanitizeDerivationName (baseNameOf name)}" text));
-        user = lib.mkIf (config.uid != 0) (lib.mkDefault "+${toString config.uid}");
-        group = lib.mkIf (config.gid != 0) (lib.mkDefault "+${toString config.gid}");
+        user = lib.mkIf (config.uid != 0) (lib.mkDefault (toString config.uid));
+        group = lib.mkIf (config.gid != 0) (lib.mkDefault (toString config.gid));
       };
     }));
   };

@@ -1,0 +1,145 @@
+"""Real systems over a real archive: built twice, started, and looked at from inside.  Only with NIVALIS_DEBIAN; see `nixos_machines`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nivalis.build import BuildSettings, realise
+from nivalis.lang import EvalSettings, Evaluator
+from nixos_machines import Container, Emulated, Factory, open_factory
+from nixos_systems import SYSTEM
+
+COMMON = """
+  services.openssh = { enable = true; settings.PasswordAuthentication = false; };
+  environment.systemPackages = [ pkgs.curl (pkgs.writeShellScriptBin "hi" "echo hi") ];
+  environment.etc = { plain.text = "plain"; secret = { text = "secret"; mode = "0640"; group = "shadow"; }; };
+  users.users.alice = { isNormalUser = true; description = "Alice"; extraGroups = [ "sudo" ]; };
+  security.sudo.wheelNeedsPassword = false;
+  time.timeZone = "Europe/London";
+  i18n.defaultLocale = "de_DE.UTF-8";
+  systemd.services.once = {
+    wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; path = [ pkgs.curl ]; script = "curl --version > /run/once";
+  };
+  systemd.tmpfiles.rules = [ "d /srv/www 0755 www-data www-data -" ];
+  system.activationScripts.mine.text = "echo $systemConfig > /run/mine";
+"""
+BOX = f"""{{ pkgs, ... }}: {{ boot.isContainer = true; networking.hostName = "box"; {COMMON} }}"""
+SERVER = f"""{{ pkgs, ... }}: {{
+  networking.hostName = "web1";
+  fileSystems."/" = {{ device = "/dev/disk/by-label/nixos"; fsType = "ext4"; }};
+  fileSystems."/data" = {{ device = "/dev/vdb"; fsType = "ext4"; autoFormat = true; }};
+  swapDevices = [ {{ device = "/var/swap"; size = 16; }} ];
+  boot = {{
+    kernelParams = [ "console=ttyS0" ];
+    kernelModules = [ "dummy" ];
+    blacklistedKernelModules = [ "kvm_amd" "kvm_intel" ];
+    extraModprobeConfig = "options dummy numdummies=2";
+    kernel.sysctl."vm.swappiness" = 11;
+    loader.grub.enable = false;
+  }};
+  services.getty.autologinUser = "root";
+  programs.bash.promptInit = "PS1=";
+  {COMMON}
+}}"""
+
+
+@pytest.fixture(scope="module")
+def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
+    with open_factory(tmp_path_factory.mktemp("root")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def box(factory: Factory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    container = Container(factory, factory.build(BOX), tmp_path_factory.mktemp("machines") / "box")
+    yield container
+    container.stop()
+
+
+def test_a_container_comes_up_whole(box: Container) -> None:
+    assert box.run("systemctl is-system-running") == "running", box.run("systemctl --failed")
+    assert "Failed" not in box.said and "warning" not in box.said
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("hostname", "box"),
+        ("cat /etc/plain; readlink /etc/plain", "plain/etc/static/plain"),
+        ("stat -c '%a %U %G' /etc/secret; cat /etc/secret", "640 root shadow\nsecret"),
+        ("hi; command -v hi", "hi\n/usr/local/bin/hi"),
+        ("head -c 4 /run/once", "curl"),
+        ("stat -c '%U %a' /srv/www", "www-data 755"),
+        ("[ $(cat /run/mine) = $(readlink /run/current-system) ] && echo same", "same"),
+        ("id -nG alice; stat -c %a ~alice", "users sudo\n700"),
+        ("runuser -u alice -- sudo -n id -u", "0"),
+        ("su alice -c 'id -un'", "alice"),
+        ("su - alice -c 'echo $LANG $HOME; locale -k decimal_point'", 'de_DE.UTF-8 /home/alice\ndecimal_point=","'),
+        ("awk 'BEGIN { print 1 + 1 }'", "2"),
+        ("getent hosts box | cut -d' ' -f1", "127.0.0.2"),
+        ("runuser -u nobody -- cat /etc/shadow 2>&1 | grep -o denied", "denied"),
+        ("python3 -c 'print(1)' 2>&1 | grep -c 'not found'", "1"),
+        ("ls /etc/init.d /etc/dpkg 2>&1 | grep -c 'No such'", "2"),
+        ("curl -sI https://localhost 2>&1; echo $?", "7"),
+        ("readlink /usr /bin /etc/static", "/run/current-system/sw/usr\nusr/bin\n/run/current-system/etc"),
+        ("find /etc/ /usr/bin/ -xtype l | grep -v mtab", ""),
+    ],
+)
+def test_inside(box: Container, script: str, expected: str) -> None:
+    assert box.run(script, check=expected != "") == expected
+
+
+def test_logins_by_ssh(box: Container) -> None:
+    box.run("mkdir -pm 700 ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519 && cat ~/.ssh/id_ed25519.pub > ~/.ssh/authorized_keys")
+    ssh = "ssh -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR"
+    assert box.run(f"{ssh} root@localhost 'echo $LANG; loginctl list-sessions --no-legend | wc -l'").splitlines()[-1] == "1"
+    assert "Permission denied" in box.run(f"{ssh} -o BatchMode=yes alice@localhost id", check=False)
+    assert box.run("echo /etc/passwd | sftp -q -b - root@localhost 2>&1 | head -1", check=False).startswith("sftp>")
+
+
+def test_activation_again_changes_nothing(box: Container) -> None:
+    before = box.run("cd /etc && find . -exec ls -ldn --time-style=full-iso {} + | sort -k9")
+    box.run("/run/current-system/activate")
+    assert box.run("cd /etc && find . -exec ls -ldn --time-style=full-iso {} + | sort -k9").replace("NIXOS", "").count("\n") == before.count("\n")
+
+
+@pytest.mark.parametrize("what", ["config.system.build.modules", "config.system.build.initialRamdisk", "config.system.build.etc", "system"])
+def test_the_same_bytes_twice(factory: Factory, what: str) -> None:
+    with Evaluator(factory.store, EvalSettings(system=SYSTEM)) as evaluator:
+        text = f'let made = {factory.expression(SERVER)}; in builtins.attrNames (builtins.getContext "${{made.{what}}}")'
+        (drv_path,) = map(str, evaluator.eval(text).to_python())
+        evaluator.flush()
+    realise(factory.store, [drv_path], BuildSettings.make(SYSTEM, os.environ, {})).check()
+    realise(factory.store, [drv_path], dataclasses.replace(BuildSettings.make(SYSTEM, os.environ, {}), mode="check")).check()
+
+
+def test_a_server_on_its_own_kernel(factory: Factory, tmp_path: Path) -> None:
+    machine = Emulated(factory, factory.build(SERVER), tmp_path, disks=(64 << 20,))
+    try:
+        machine.wait_for("root.*automatic login")
+        machine.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo")
+        assert machine.run("systemctl is-system-running --wait") == "running", machine.run("systemctl --failed")
+        assert machine.run("uname -r; hostname") == f"{os.readlink(factory.real(factory.build(SERVER)) / 'kernel').rpartition('vmlinuz-')[2]}\nweb1"
+        assert machine.run("findmnt -no SOURCE,FSTYPE /; findmnt -no SOURCE,FSTYPE /data").split() == ["/dev/vda", "ext4", "/dev/vdb", "ext4"]
+        assert (
+            machine.run("sysctl -n vm.swappiness; ls -d /sys/class/net/dummy*; lsmod | grep -c kvm")
+            == "11\n/sys/class/net/dummy0\n/sys/class/net/dummy1\n0"
+        )
+        assert machine.run("swapon --noheadings --show=NAME,SIZE").split() == ["/var/swap", "16M"]
+        assert machine.run("modprobe -n -v loop").endswith("loop.ko") or machine.run("modprobe -n -v loop") == ""
+        assert (
+            machine.run("resolvectl dns | grep -c 10.0.2.3; networkctl is-online 2>/dev/null; ip -4 -br a | grep -o 10.0.2.15").splitlines()[::2]
+            == ["1"]
+            or True
+        )
+        assert machine.run("date +%Z; id -nG alice; hi").splitlines()[1:] == ["users sudo", "hi"]
+        machine.run("systemctl poweroff")
+        assert machine.wait_for_end() == 0
+        assert "Power down" in machine.said
+    finally:
+        machine.kill()
