@@ -48,7 +48,7 @@ def nixos_version(words: Sequence[str]) -> int:
     elif asked[-1:] == ["json"]:
         with open(f"{_CURRENT}/system.json", encoding="utf-8") as file:
             data = json.load(file)
-        kernel = (data.get("kernel") or {}).get("version")
+        kernel = (data.get("kernel") or {}).get("version") or None
         print(json.dumps({"nixosVersion": version, "system": data["system"], "kernelVersion": kernel, "toplevel": toplevel}, indent=2))
     else:
         print(version)

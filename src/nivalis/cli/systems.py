@@ -22,6 +22,7 @@ from nivalis.cli.talk import show_evaluation_warning, show_trace_message
 from nivalis.errors import EvalError
 from nivalis.lang.evaluator import EvalSettings, Evaluator
 from nivalis.lang.search_path import SearchEntry
+from nivalis.system.errors import MachineError
 
 if TYPE_CHECKING:
     from nivalis.lang.auto_call import AutoArguments
@@ -93,6 +94,11 @@ class SystemDesk:
 
     def _settings(self) -> EvalSettings:
         settings = self._options.settings(self._environment, self._folder, self.layout)
+        for text in self._options.includes:
+            place = text.removeprefix("nixos-config=")
+            if place != text and not os.path.exists(os.path.join(self._folder, place)):
+                # The search would go on without a word, and find another machine's.
+                raise MachineError(f"there is no such configuration: `{place}`", code="no-configuration")
         is_named = any(entry.prefix == "nixos-config" for entry in settings.search_path)
         if is_named or self._environment.get("NIXOS_CONFIG") or not os.path.exists(CONFIGURATION):
             return settings

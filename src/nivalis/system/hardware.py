@@ -17,8 +17,9 @@ __all__ = ["FileSystem", "Hardware", "look_at_hardware", "show_configuration", "
 _KINDS = {"ext2", "ext3", "ext4", "btrfs", "xfs", "vfat", "f2fs", "ntfs3", "exfat", "zfs"}
 # PCI classes of what a root file system may lie behind: storage, and USB controllers.
 _STORAGE = re.compile(r"0x(01|0c03)")
-# Options that are the kernel's defaults, or follow from others.
-_USUAL = {"rw", "relatime", "errors=remount-ro", "seclabel", "discard"}
+# What somebody chose, among all that the kernel says of a mount.
+_OPTIONS = {"subvol", "noatime", "compress", "fmask", "dmask"}
+_PASSING = ("/nix/store", "/run/", "/proc", "/sys", "/dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +57,26 @@ def look_at_hardware(system: str, root: str = "/", machine: str = "/") -> Hardwa
 
 
 def _read_mounts(root: str, machine: str, names: Mapping[str, str]) -> Iterable[FileSystem]:
+    """The mounts of proc_pid_mountinfo(5) that are of disks; of one place the last."""
     top = root.rstrip("/")
     found: dict[str, FileSystem] = {}
-    for line in _lines(f"{machine}/proc/mounts"):
-        device, where, kind, options, *_ = (part.replace("\\040", " ") for part in line.split(" "))
-        if kind not in _KINDS or not (where == root or where.startswith(f"{top}/")):
-            continue
+    for line in _lines(f"{machine}/proc/self/mountinfo"):
+        mount, _, origin = line.partition(" - ")
+        _, _, _, part, where, options, *_ = (_unescape(word) for word in mount.split(" "))
+        kind, device, more = (_unescape(word) for word in origin.split(" ", 2))
         inside = where[len(top) :] or "/"
-        if inside.startswith(("/nix/store", "/run/", "/proc", "/sys", "/dev")):
+        if kind not in _KINDS or not (where == root or where.startswith(f"{top}/")) or inside.startswith(_PASSING):
             continue
-        kept = tuple(
-            option
-            for option in options.split(",")
-            if option not in _USUAL and option.partition("=")[0] in ("subvol", "noatime", "compress", "fmask", "dmask")
-        )
-        found[inside] = FileSystem(inside, names.get(_device(machine, device), device), kind, kept)
+        if part != "/" and inside != "/" and kind != "btrfs":
+            # A folder of a file system that is mounted elsewhere.
+            continue
+        wanted = tuple(option for option in dict.fromkeys(f"{options},{more}".split(",")) if option.partition("=")[0] in _OPTIONS)
+        found[inside] = FileSystem(inside, names.get(_device(machine, device), device), kind, wanted)
     return [found[where] for where in sorted(found)]
+
+
+def _unescape(word: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word)
 
 
 def _stable_names(machine: str) -> dict[str, str]:
