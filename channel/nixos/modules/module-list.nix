@@ -47,4 +47,5 @@
   ./system/etc/etc.nix
   ./tasks/filesystems.nix
   ./tasks/network-interfaces.nix
+  ./virtualisation/nixos-containers.nix
 ]

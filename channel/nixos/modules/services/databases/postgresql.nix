@@ -12,17 +12,23 @@ let
   inherit (lib) concatMapStrings literalExpression mkOption optionalString types;
   cfg = config.services.postgresql;
 
-  # The version that a release of Debian comes with.
-  versions = { "11" = "13"; "12" = "15"; "13" = "17"; };
-  own = versions.${config.system.stateVersion} or null;
-  packageOf = version:
-    pkgs.debian."postgresql-${version}" or (throw ''
-      `system.stateVersion` is "${config.system.stateVersion}", so the databases of this machine are of PostgreSQL ${version}, which Debian ${config.system.nixos.release} does not have: convert them by pg_upgrade(1), and say which version they are of then by `services.postgresql.package`'');
-  newest = let all = builtins.filter (version: pkgs.debian ? "postgresql-${version}") [ "18" "17" "16" "15" "14" "13" ]; in builtins.head all;
+  refuse = version: throw ''
+    `system.stateVersion` is "${config.system.stateVersion}", so the databases of this machine are of PostgreSQL ${version}, which Debian ${config.system.nixos.release} does not have: convert them by pg_upgrade(1), and say by `services.postgresql.package` which version they are of then'';
+  # What the releases of Debian come with.
+  packageOf = {
+    "11" = pkgs.debian.postgresql-13 or (refuse "13");
+    "12" = pkgs.debian.postgresql-15 or (refuse "15");
+    "13" = pkgs.debian.postgresql-17 or (refuse "17");
+  };
+  clientOf = {
+    "13" = pkgs.debian.postgresql-client-13;
+    "15" = pkgs.debian.postgresql-client-15;
+    "17" = pkgs.debian.postgresql-client-17;
+  };
 
   major = lib.removePrefix "postgresql-" cfg.package.debian.name;
   bin = "${cfg.package}/usr/lib/postgresql/${major}/bin";
-  client = "${pkgs.debian."postgresql-client-${major}"}/usr/lib/postgresql/${major}/bin";
+  client = clientOf.${major} or pkgs.debian."postgresql-client-${major}";
 
   show = value:
     if value == true then "on" else if value == false then "off"
@@ -54,7 +60,7 @@ in
     enable = lib.mkEnableOption "the database PostgreSQL";
     package = mkOption {
       type = types.package;
-      default = packageOf (if own != null then own else newest);
+      default = packageOf.${config.system.stateVersion} or (throw "which version of PostgreSQL a machine of release \"${config.system.stateVersion}\" (`system.stateVersion`) has is not known here: set `services.postgresql.package`");
       defaultText = literalExpression "the version of the release that `system.stateVersion` names";
       example = literalExpression "pkgs.debian.postgresql-15";
       description = "The package that has the server, one of Debian's `postgresql-VERSION`.";
@@ -140,7 +146,7 @@ in
       '';
     };
 
-    environment.systemPackages = [ cfg.package pkgs.debian."postgresql-client-${major}" pkgs.debian.tzdata ];
+    environment.systemPackages = [ cfg.package client pkgs.debian.tzdata ];
     users.users.postgres = { isSystemUser = true; group = "postgres"; home = "/var/lib/postgresql"; homeMode = "755"; createHome = true; description = "PostgreSQL administrator"; shell = "/bin/bash"; };
     users.groups.postgres = { };
 
@@ -192,9 +198,8 @@ in
       requires = [ "postgresql.service" ];
       after = [ "postgresql.service" ];
       environment = { PGPORT = toString cfg.settings.port; PGHOST = "/run/postgresql"; PGDATABASE = "postgres"; PGDATA = cfg.dataDir; };
-      path = [ client pkgs.debian.coreutils ];
       script = ''
-        psql() { ${client}/psql -X -v ON_ERROR_STOP=1 "$@"; }
+        psql() { ${client}/usr/lib/postgresql/${major}/bin/psql -X -v ON_ERROR_STOP=1 "$@"; }
         if [ -e "$PGDATA/.first_startup" ]; then
           ${optionalString (cfg.initialScript != null) "psql -f ${cfg.initialScript} postgres\n  "}rm "$PGDATA/.first_startup"
         fi

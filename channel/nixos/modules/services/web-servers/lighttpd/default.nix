@@ -17,29 +17,29 @@ let
   ];
   # Those that Debian has in packages of their own.
   packageOf = {
-    mod_authn_dbi = "lighttpd-modules-dbi";
-    mod_authn_gssapi = "lighttpd-mod-authn-gssapi";
-    mod_authn_ldap = "lighttpd-modules-ldap";
-    mod_authn_pam = "lighttpd-mod-authn-pam";
-    mod_authn_sasl = "lighttpd-mod-authn-sasl";
-    mod_deflate = "lighttpd-mod-deflate";
-    mod_gnutls = "lighttpd-mod-gnutls";
-    mod_magnet = "lighttpd-modules-lua";
-    mod_maxminddb = "lighttpd-mod-maxminddb";
-    mod_mbedtls = "lighttpd-mod-mbedtls";
-    mod_nss = "lighttpd-mod-nss";
-    mod_openssl = "lighttpd-mod-openssl";
-    mod_vhostdb_dbi = "lighttpd-modules-dbi";
-    mod_vhostdb_ldap = "lighttpd-modules-ldap";
-    mod_vhostdb_mysql = "lighttpd-modules-mysql";
-    mod_vhostdb_pgsql = "lighttpd-mod-vhostdb-pgsql";
-    mod_webdav = "lighttpd-mod-webdav";
-    mod_wolfssl = "lighttpd-mod-wolfssl";
+    mod_authn_dbi = pkgs.debian.lighttpd-modules-dbi;
+    mod_authn_gssapi = pkgs.debian.lighttpd-mod-authn-gssapi;
+    mod_authn_ldap = pkgs.debian.lighttpd-modules-ldap;
+    mod_authn_pam = pkgs.debian.lighttpd-mod-authn-pam;
+    mod_authn_sasl = pkgs.debian.lighttpd-mod-authn-sasl;
+    mod_deflate = pkgs.debian.lighttpd-mod-deflate;
+    mod_gnutls = pkgs.debian.lighttpd-mod-gnutls;
+    mod_magnet = pkgs.debian.lighttpd-modules-lua;
+    mod_maxminddb = pkgs.debian.lighttpd-mod-maxminddb;
+    mod_mbedtls = pkgs.debian.lighttpd-mod-mbedtls;
+    mod_nss = pkgs.debian.lighttpd-mod-nss;
+    mod_openssl = pkgs.debian.lighttpd-mod-openssl;
+    mod_vhostdb_dbi = pkgs.debian.lighttpd-modules-dbi;
+    mod_vhostdb_ldap = pkgs.debian.lighttpd-modules-ldap;
+    mod_vhostdb_mysql = pkgs.debian.lighttpd-modules-mysql;
+    mod_vhostdb_pgsql = pkgs.debian.lighttpd-mod-vhostdb-pgsql;
+    mod_webdav = pkgs.debian.lighttpd-mod-webdav;
+    mod_wolfssl = pkgs.debian.lighttpd-mod-wolfssl;
   };
 
   isEnabled = name: lib.elem name cfg.enableModules;
   loaded = builtins.filter isEnabled modules;
-  packages = lib.unique (builtins.filter (name: pkgs.debian ? ${name}) (map (name: packageOf.${name} or "") loaded));
+  packages = lib.unique (lib.concatMap (name: lib.optional (packageOf ? ${name}) packageOf.${name}) loaded);
   unknown = lib.subtractLists modules cfg.enableModules;
 
   generated = ''
@@ -141,7 +141,7 @@ in
   config = lib.mkIf cfg.enable {
     services.lighttpd.enableModules = [ "mod_accesslog" ] ++ optional cfg.mod_status "mod_status" ++ optional cfg.mod_userdir "mod_userdir";
 
-    environment.systemPackages = [ cfg.package ] ++ map (name: pkgs.debian.${name}) packages;
+    environment.systemPackages = [ cfg.package ] ++ packages;
     users.users.lighttpd = { isSystemUser = true; group = "lighttpd"; description = "lighttpd web server privilege separation user"; };
     users.groups.lighttpd = { };
 
@@ -151,7 +151,7 @@ in
       wantedBy = [ "multi-user.target" ];
       after = [ "network.target" ];
       # It loads its modules from /usr/lib/lighttpd.
-      restartTriggers = map (name: pkgs.debian.${name}) packages;
+      restartTriggers = packages;
       serviceConfig = {
         ExecStartPre = "${cfg.package}/sbin/lighttpd -tt -f ${configuration}";
         ExecStart = "${cfg.package}/sbin/lighttpd -D -f ${configuration}";
