@@ -125,7 +125,7 @@ let
   # What a program finds wherever it is installed: the essential packages, and whom to trust.
   base = map (name: packages.${name}) (builtins.filter (name: names ? ${name}) [
     "base-files" "base-passwd" "bash" "ca-certificates" "coreutils" "dash" "debianutils" "diffutils" "findutils" "grep" "gzip" "hostname"
-    "libc-bin" "mawk" "ncurses-base" "ncurses-bin" "sed" "tar" "util-linux"
+    "libc-bin" "mawk" "ncurses-base" "ncurses-bin" "sed" "tar" "tzdata" "util-linux"
   ]);
   canLaunch = names ? tcc && names ? musl-dev;
   launcher = import ./launcher { inherit packages; inherit (about) system; };

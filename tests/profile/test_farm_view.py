@@ -34,6 +34,7 @@ derivation { name = "shell"; system = builtins.currentSystem; builder = "/bin/sh
 """
 
 Answer = subprocess.CompletedProcess[str]
+Launcher = Callable[..., str]
 
 
 class World:
@@ -80,6 +81,7 @@ def _make_tree(tree: Path) -> Path:
     for name in ("bin", "lib", "lib64"):
         if (tree / "usr" / name).is_dir():
             (tree / name).symlink_to(f"usr/{name}")
+    (tree / "usr/lib/locale/aa_BB.utf8").mkdir(parents=True)
     for name, text in {"passwd": "the farm's", "only-here": "the farm's", "ssl/openssl.cnf": "the farm's", "ssl/certs/one": "the farm's"}.items():
         (tree / "etc" / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / "etc" / name).write_text(text)
@@ -126,6 +128,19 @@ def test_the_machines_certificates_come_first(world: World) -> None:
         assert links == [f"{world.farm}/etc/ssl"]
 
 
+@pytest.mark.parametrize("user", [[], ORDINARY], ids=["self", "ordinary"])
+def test_terminals_and_locales(world: World, launcher: Launcher, user: list[str]) -> None:
+    script = "ls /etc/terminfo; echo $LANG $LC_ALL $LC_TIME $LC_CTYPE"
+    variables = {"LANG": "xx_YY.UTF-8", "LC_ALL": "de_DE.utf8@euro", "LC_TIME": "aa_BB.UTF-8", "LC_CTYPE": "C"}
+    *terminals, locales = world.shell(script, user=user, **variables)
+    assert locales == "C.UTF-8 C.UTF-8 aa_BB.UTF-8 C"
+    machines = sorted(os.listdir("/usr/share/terminfo")) if os.path.isdir("/usr/share/terminfo") else []
+    if machines:
+        assert sorted(terminals) == machines
+    nested = f"{launcher('bash')} -c '{script}'"
+    assert world.run(launcher("bash"), "-c", nested, user=user, **variables).stdout.splitlines() == [*terminals, locales]
+
+
 def test_a_time_zone_is_seen_though_its_file_is_not(world: World) -> None:
     if not os.path.exists("/etc/localtime"):
         pytest.skip("this machine has no time zone")
@@ -167,9 +182,6 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("launch") / "launch"
     subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-static", "-O1", "-o", program, LAUNCH], check=True)
     return program
-
-
-Launcher = Callable[..., str]
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -197,12 +198,54 @@ static void merge(const char *folder, const char *own, const char *farm, const c
     }
 }
 
+/* The machine's descriptions of terminals, which are more than a farm's, at a place where Debian's programs look. */
+static void show_terminals(const char *place)
+{
+    DIR *names = opendir(place);
+    int count = 0;
+
+    if (!names)
+        return;
+    while (readdir(names))
+        count++;
+    closedir(names);
+    if (count <= 2)
+        return;
+    unlink("/etc/terminfo");
+    make_folder("/etc/terminfo");
+    bind_at(place, "/etc/terminfo");
+}
+
+/* A locale that the farm has not becomes C.UTF-8: as C, programs would take no character for what it is. */
+static void set_known_locales(void)
+{
+    char name[64], place[PATH_MAX], *value, *codeset, *modifier;
+    size_t length;
+    int i;
+
+    for (i = 0; environ[i]; i++) {
+        value = strchr(environ[i], '=');
+        length = value ? (size_t)(value - environ[i]) : sizeof name;
+        if (length >= sizeof name || (strncmp(environ[i], "LANG=", 5) && strncmp(environ[i], "LC_", 3)))
+            continue;
+        codeset = strchr(++value, '.');
+        if (!codeset || (strncasecmp(codeset, ".utf-8", 6) && strncasecmp(codeset, ".utf8", 5)))
+            continue;
+        modifier = strchr(codeset, '@');
+        snprintf(place, sizeof place, "/usr/lib/locale/%.*s.utf8%s", (int)(codeset - value), value, modifier ? modifier : "");
+        if (is_folder(place))
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)length, environ[i]);
+        setenv(name, "C.UTF-8", 1);
+    }
+}
+
 static void show_farm(const char *farm)
 {
     char place[PATH_MAX], inside[PATH_MAX], target[PATH_MAX];
     struct { uint64_t set, clear, propagation, userns; } flags = {1 /* MOUNT_ATTR_RDONLY */, 0, 0, 0};
+    int i, is_nested = is_folder(OLD ETC);
     ssize_t length;
-    int i;
 
     make_folder("/usr");
     bind_at(join(place, farm, "usr"), "/usr");
@@ -217,12 +260,13 @@ static void show_farm(const char *farm)
     }
     make_folder(ETC);
     /* In a program that another one with a farm has started it is the machine's own, too. */
-    bind_at(is_folder(OLD ETC) ? OLD ETC : OLD "/etc", ETC);
+    bind_at(is_nested ? OLD ETC : OLD "/etc", ETC);
     merge("/etc", ETC, join(place, farm, "etc"), machines);
     if (!access(ETC "/ssl/certs/ca-certificates.crt", R_OK) && is_folder(join(place, farm, "etc/ssl"))) {
         unlink("/etc/ssl");
         merge("/etc/ssl", ETC "/ssl", place, certs);
     }
+    show_terminals(is_nested ? OLD "/etc/terminfo" : OLD "/usr/share/terminfo");
 }
 
 static void make_view(const char *farm, const char *nix)
@@ -323,6 +367,8 @@ int main(int count, char **words)
         make_view(farm, nix);
         if (!folder || chdir(folder))
             chdir("/");
+        if (farm)
+            set_known_locales();
     }
     /* With the launcher's own path as its name, by which Python finds the environment (PEP 405) that a link to the launcher is in. */
     execv(program, words + 1);

@@ -35,11 +35,11 @@ def command(words: Sequence[str], store: str | None) -> None:
         layout = options.layout(variables)
         profile = find_default_profile(layout, variables, user_name())
         view = View(find_places(layout))
+        place = str(profile)
         if view.places:
             variables["NIX_REMOTE"] = layout.address
-            if profile.is_relative_to(layout.state_dir):
-                folder = f"/nix/var/nix/{profile.relative_to(layout.state_dir)}/bin"
-                variables["PATH"] = f"{folder}:{variables.get('PATH', os.defpath)}"
+            place = place.replace(str(layout.state_dir), "/nix/var/nix", 1)
+        variables["PATH"] = f"{place}/bin:{variables.get('PATH', os.defpath)}"
         argv = ["sh", "-c", 'exec "$@"', "sh", *(words or [variables.get("SHELL", "/bin/sh")])]
         if view.is_here:
             become("/bin/sh", argv, variables)

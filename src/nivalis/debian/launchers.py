@@ -39,6 +39,8 @@ _SHARED = ("man", "info", "applications", "icons", "bash-completion", "fish", "z
 _NO_DATA = re.compile(
     r"usr/(bin|sbin|games|include)/.*"
     r"|usr/lib/([^/]+-linux-gnu[^/]*/)?([^/]+\.(so(\.[^/]*)?|a|o)|(pkgconfig|cmake)/.*)"
+    # Without its special mode it can do nothing.
+    r"|usr/lib/[^/]+/utempter/utempter"
     r"|usr/share/(man|info|doc|doc-base|lintian|bug|locale|bash-completion|zsh|fish|menu|pixmaps|icons|applications|metainfo|pkgconfig)/.*"
 )
 _MOST_LINKS = 40

@@ -6,7 +6,8 @@ machine is seen as it is, but for `/nix`, in which there is this store and nothi
 the farm's.  An ordinary user gets it by a user namespace in which they stay who they are.
 
 With a farm, /etc has what the farm has there, and all else of the machine's; what says who and where the machine is, is always the
-machine's.  The machine's own /etc is seen at `/.etc`.
+machine's.  The machine's own /etc is seen at `/.etc`, and its descriptions of terminals at /etc/terminfo.  A locale that the farm has not
+becomes C.UTF-8: as C, which it would be else, programs would take no character for what it is.
 
 It is made by a process that then becomes the shell, by `exec`: the shell keeps the process's number, its terminal, its process group
 and its parent, and Ctrl-C and exit status go where they would without all this.  That is why bubblewrap does not do it: it stays as
@@ -52,6 +53,7 @@ _MACHINES_OWN = {
 }
 # What is about the machine's own /usr.
 _OF_USR = {"alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload"}
+_LOCALES = "/usr/lib/locale"
 _BUNDLE = "ssl/certs/ca-certificates.crt"
 # Links that may lead to what is not seen any more.
 _FOLLOWED = ("/etc/localtime", "/etc/resolv.conf")
@@ -160,7 +162,18 @@ def _enter(view: View, program: str, words: Sequence[str], variables: Mapping[st
             f"this machine does not let {what}: {error.strerror}", where=error.filename, hint=f"allow user namespaces to ordinary users, {hint}"
         ) from error
     os.chdir(folder if os.path.isdir(folder) else "/")
-    become(program, list(words), variables)
+    become(program, list(words), _with_known_locales(variables) if view.farm else variables)
+
+
+def _with_known_locales(variables: Mapping[str, str]) -> dict[str, str]:
+    found = dict(variables)
+    for name, text in variables.items():
+        language, _, rest = text.partition(".")
+        codeset, at, modifier = rest.partition("@")
+        is_locale = name == "LANG" or name.startswith("LC_")
+        if is_locale and codeset.lower().replace("-", "") == "utf8" and not os.path.isdir(f"{_LOCALES}/{language}.utf8{at}{modifier}"):
+            found[name] = "C.UTF-8"
+    return found
 
 
 def _make_view(view: View) -> None:
@@ -222,15 +235,21 @@ def _show_farm(view: View) -> None:
         if os.path.islink(f"{place}/{name}"):
             os.symlink(os.readlink(f"{place}/{name}"), f"/{name}")
     # In a shell within a shell it is the machine's own, too.
-    own = next(folder for folder in (f"{_OLD}{_ETC}", f"{_OLD}/etc") if os.path.isdir(folder))
+    is_nested = os.path.isdir(_OLD + _ETC)
     os.mkdir(_ETC)
-    _bind(own, _ETC)
+    _bind(_OLD + _ETC if is_nested else f"{_OLD}/etc", _ETC)
     # Whom one trusts: in a bare view the farm's word comes first, if it has one.
     trusted = {"ssl"} if view.is_bare and not os.path.exists(f"{place}/etc/{_BUNDLE}") else set()
     _merge("/etc", f"{view.farm}/etc", f"{place}/etc", _MACHINES_OWN | trusted, and_others=not view.is_bare)
     if not view.is_bare and os.path.isdir(f"{place}/etc/ssl") and os.path.exists(f"{_ETC}/{_BUNDLE}"):
         os.unlink("/etc/ssl")
         _merge("/etc/ssl", f"{view.farm}/etc/ssl", f"{place}/etc/ssl", {"certs"}, and_others=True)
+    terminals = f"{_OLD}/etc/terminfo" if is_nested else f"{_OLD}/usr/share/terminfo"
+    if os.path.isdir(terminals) and os.listdir(terminals):
+        if os.path.lexists("/etc/terminfo"):
+            os.unlink("/etc/terminfo")
+        os.mkdir("/etc/terminfo")
+        _bind(terminals, "/etc/terminfo")
 
 
 def _merge(folder: str, farm: str, place: str, machines: Collection[str], *, and_others: bool) -> None:
