@@ -109,7 +109,7 @@ class ConfigFile:
                 values[name] = value
         values["auth_url"] = client.token_url
         self._parser[client.alias] = values
-        if not self.default:
+        if not self._parser.get(_CORE, "default_client", fallback=""):
             self.set_default(client.alias)
 
     def remove(self, name: str) -> None:

@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +39,12 @@ _USUAL_PORTS = (22, 80, 443)
 _MOST_PORTS = 64
 # Where a port goes that is another one's, or that an ordinary user may not have.
 _HIGH = 10000
-_EXIT = 33
+# What ends a guest that does this: cli; a GDT; protected mode; iret to: mov al, 16; out 0xf4, al.
+_PROBE = bytes.fromhex(
+    "fa31c08ed80f01164c7c0f20c00c010f22c0ea177c080066b810008ed88ed0bc007000009c6a08682d7c0000cfb010e6f4f4ebfd"
+    "0000000000000000ffff0000009acf00ffff00000092cf001700347c0000"
+)
+_EXIT, _PROBING = 33, 15.0
 
 
 class Forward(NamedTuple):
@@ -58,30 +65,47 @@ def find_qemu() -> str:
 
 
 def has_kvm(qemu: str) -> bool:
-    """Whether a guest runs under KVM: one of a single sector, which ends the machine with a status of its own."""
+    """Whether a guest runs under KVM: one of a single sector, which ends the machine with a status of its own.
+
+    It does what every loader does and not every nested KVM can: it enters protected mode, and returns from an interrupt there.
+    """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
-    # mov al, 16; out 0xf4, al; then nothing more.
-    sector = b"\xb0\x10\xe6\xf4\xf4\xeb\xfd".ljust(510, b"\0") + b"\x55\xaa"
     with tempfile.NamedTemporaryFile(prefix="nivalis-kvm-") as file:
-        file.write(sector)
+        file.write(_PROBE.ljust(510, b"\0") + b"\x55\xaa")
         file.flush()
         command = [qemu, "-accel", "kvm", "-m", "32", "-display", "none", "-nodefaults", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         command += ["-drive", f"file={file.name},format=raw,if=ide"]
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=15, check=False)
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == _EXIT
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            return _has_ended_well(process)
+
+
+def _has_ended_well(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the guest ends the machine; one that KVM cannot run stays, and QEMU says so."""
+    assert process.stderr is not None
+    said, end = b"", time.monotonic() + _PROBING
+    try:
+        while (left := end - time.monotonic()) > 0 and b"internal error" not in said:
+            if select.select([process.stderr], [], [], left)[0]:
+                piece = os.read(process.stderr.fileno(), 4096)
+                if not piece:
+                    return process.wait(max(left, 1)) == _EXIT
+                said += piece
+        return False
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        process.kill()
 
 
 class QemuMachines:
     """The machines of a cloud.  Their sockets are in a folder of their own, for a socket's name must be short."""
 
-    def __init__(self, cloud: LocalCloud, *, accelerator: str) -> None:
+    def __init__(self, cloud: LocalCloud, *, accelerator: str, grace: float = _GRACE) -> None:
         self.ended: Callable[[str], object] = lambda identifier: None
         self._cloud = cloud
         self._accelerator = accelerator
+        self._grace = grace
         self._qemu = find_qemu()
         self._sockets = Path(tempfile.mkdtemp(prefix="nivalis-cloud-"))
         self._networks = Networks()
@@ -165,7 +189,7 @@ class QemuMachines:
                 await machine.monitor.execute("system_powerdown")
         processes = [machine.process.wait() for machine in self._running.values()]
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*processes), _GRACE)
+            await asyncio.wait_for(asyncio.gather(*processes), self._grace)
         for identifier in list(self._running):
             await self._end(identifier)
         shutil.rmtree(self._sockets, ignore_errors=True)
