@@ -282,7 +282,8 @@ def _make_debian_channel(store: Store, places: Places, channel: Channel, source:
         raise
     date = Snapshot.open(store.real_path(snapshot)).about["date"][:10].replace("-", "")
     with tempfile.TemporaryDirectory(prefix="nivalis-channel-") as folder:
-        shutil.copytree(expressions, f"{folder}/tree/{channel.name}", symlinks=True)
+        # What Python leaves beside the programs of systems would make another store path of the same channel.
+        shutil.copytree(expressions, f"{folder}/tree/{channel.name}", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         os.symlink(snapshot, f"{folder}/tree/{channel.name}/snapshot")
         return store.add_path(f"{folder}/tree", f"{channel.name}-{date}", references=[snapshot])
 
