@@ -1,7 +1,8 @@
 """Systems over a real archive, built and started: as containers by systemd-nspawn, in half a second, and by QEMU with their own kernel and initrd.
 
-Only with a suite in NIVALIS_DEBIAN (`debian:bookworm`), since some 100 MB are fetched.  systemd-nspawn, which needs root, QEMU and mke2fs are the
-machine's own; what is missing skips.  QEMU emulates: a test that waits for it waits for minutes.
+Only with a suite in NIVALIS_DEBIAN (`debian:bookworm`), since some 100 MB are fetched; a folder in NIVALIS_DEBIAN_STORE keeps them.
+systemd-nspawn, which needs root, QEMU and mke2fs are the machine's own; what is missing skips.  QEMU emulates: a test that waits for it
+waits for minutes.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def open_factory(folder: Path) -> Iterator[Factory]:
         check_available()
     except SandboxError as error:
         pytest.skip(str(error))
-    with Store.open(StoreLayout.under(folder)) as store:
+    with Store.open(StoreLayout.under(Path(os.environ.get("NIVALIS_DEBIAN_STORE") or folder))) as store:
         yield Factory(store, Path(make_snapshot(store, suite).folder))
 
 
@@ -81,7 +82,16 @@ class Container:
         self.root = root
         for name in ("nix/store", "usr", "etc"):
             (root / name).mkdir(parents=True, exist_ok=True)
-        argv = [_find("systemd-nspawn"), "--quiet", "--register=no", "--keep-unit", "--private-network", "--console=pipe", "--kill-signal=SIGRTMIN+3"]
+        argv = [
+            _find("systemd-nspawn"),
+            "--quiet",
+            "--register=no",
+            "--keep-unit",
+            "--private-network",
+            "--console=pipe",
+            "--kill-signal=SIGRTMIN+3",
+            "--timezone=off",
+        ]
         argv += [
             f"--directory={root}",
             f"--bind={factory.store.layout.real_store_dir}:/nix/store",
@@ -111,6 +121,7 @@ class Container:
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + 120
         while self.run("systemctl is-system-running", check=False) not in ("running", "degraded"):
+            assert self._process.poll() is None, self.said
             assert time.monotonic() < deadline, self.run("systemctl list-jobs", check=False)
             time.sleep(0.1)
 

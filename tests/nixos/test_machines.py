@@ -83,7 +83,6 @@ def test_a_container_comes_up_whole(box: Container) -> None:
         ("awk 'BEGIN { print 1 + 1 }'", "2"),
         ("getent hosts box | cut -d' ' -f1", "127.0.0.2"),
         ("runuser -u nobody -- cat /etc/shadow 2>&1 | grep -o denied", "denied"),
-        ("python3 -c 'print(1)' 2>&1 | grep -c 'not found'", "1"),
         ("ls /etc/init.d /etc/dpkg 2>&1 | grep -c 'No such'", "2"),
         ("curl -sI https://localhost 2>&1; echo $?", "7"),
         ("readlink /usr /bin /etc/static", "/run/current-system/sw/usr\nusr/bin\n/run/current-system/etc"),
@@ -99,7 +98,7 @@ def test_logins_by_ssh(box: Container) -> None:
     ssh = "ssh -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR"
     assert box.run(f"{ssh} root@localhost 'echo $LANG; loginctl list-sessions --no-legend | wc -l'").splitlines()[-1] == "1"
     assert "Permission denied" in box.run(f"{ssh} -o BatchMode=yes alice@localhost id", check=False)
-    assert box.run("echo /etc/passwd | sftp -q -b - root@localhost 2>&1 | head -1", check=False).startswith("sftp>")
+    assert "/etc/hostname" in box.run("echo 'ls /etc/hostname' | sftp -q -b - root@localhost")
 
 
 def test_activation_again_changes_nothing(box: Container) -> None:

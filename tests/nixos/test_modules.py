@@ -181,7 +181,10 @@ def test_kinds_of_units(systems: Systems) -> None:
       systemd.user.services.mine.serviceConfig.ExecStart = "/a";
       systemd.services.off.enable = false;
     """)
-    unit = lambda name: systems.unit(configuration, name)  # noqa: E731
+
+    def unit(name: str) -> str:
+        return systems.unit(configuration, name)
+
     assert unit("web.socket") == "[Socket]\nAccept=true\nListenStream=80\nListenStream=[::1]:81\n"
     assert unit("backup.timer") == "[Timer]\nOnCalendar=daily\nOnCalendar=weekly\n"
     assert unit("inbox.path") == "[Path]\nPathChanged=/srv/inbox\n" and unit("guests.slice") == "[Slice]\nMemoryMax=1G\n"
@@ -279,7 +282,10 @@ def test_networks(systems: Systems) -> None:
       interfaces.eth1.useDHCP = true;
       bridges.br0.interfaces = [ "eth2" ]; vlans.lan7 = { id = 7; interface = "eth1"; };
     };""")
-    network = lambda name: systems.etc(configuration, f"systemd/network/{name}")  # noqa: E731
+
+    def network(name: str) -> str:
+        return systems.etc(configuration, f"systemd/network/{name}")
+
     assert network("40-eth0.network") == (
         "[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nAddress=192.0.2.7/24\nDHCP=no\nIPv6AcceptRA=true\nLinkLocalAddressing=ipv6\n\n"
         "[Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.9\nMetric=5\n\n[Route]\nGateway=192.0.2.1\nGatewayOnLink=true\n"
