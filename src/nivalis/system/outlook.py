@@ -108,8 +108,8 @@ def _compare_closures(store: Store, old: str | None, new: str) -> tuple[PackageC
         return ()
     found = []
     for one in diff_closures(store, old, new).packages:
-        # What was only made again is seen in the units; here it would be a line for each file of the system.
-        if one.before != one.after:
+        # What was only made again is seen in the units, and what has no version is a file of the configuration.
+        if one.before != one.after and any((*one.before, *one.after)):
             before, after = (", ".join(version or "-" for version in versions) or None for versions in (one.before, one.after))
             found.append(PackageChange(one.name, before, after, one.size_before or None, one.size_after or None))
     return tuple(found)
