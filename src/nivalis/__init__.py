@@ -3,6 +3,7 @@
 The packages, and the direction of their imports, from the top down:
 
     cli                      one file per command
+    system                   what a machine is, plans, switching
     profile                  generations, user environments, channels, shells
     debian, build, cache     an archive as a source of packages; realising derivations; binary caches
     fetch                    the one door to the network
