@@ -239,6 +239,22 @@ def test_full_disk(small_disk: Path, tmp_path: Path, oracle: Oracle) -> None:
     assert done.status == 0
 
 
+def test_what_a_full_disk_has_no_room_for_is_named(small_disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big/file").write_bytes(bytes(30_000_000))
+    (tmp_path / "small").write_bytes(bytes(100_000))
+    with Store.open(StoreLayout.under(small_disk)) as store:
+        with pytest.raises(OSError, match="No space left") as caught:
+            store.add_path(tmp_path / "big")
+        assert caught.value.filename == str(tmp_path / "big/file") and caught.value.filename2.endswith("-waiting/file")
+        with (small_disk / "filler").open("wb", buffering=0) as stream, suppress(OSError):
+            while stream.write(bytes(4096)):
+                pass
+        with pytest.raises(OSError, match="No space left") as caught:
+            store.add_path(tmp_path / "small")
+        assert caught.value.filename == str(tmp_path / "small")
+
+
 def test_a_disk_that_was_full_before(small_disk: Path) -> None:
     layout = StoreLayout.under(small_disk)
     with Store.open(layout) as store:

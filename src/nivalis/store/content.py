@@ -61,12 +61,13 @@ class Text(NamedTuple):
 
 
 class Blob(NamedTuple):
-    """A regular file whose bytes are at hand.  `hash` is over its bytes (`flat`) or its NAR (`nar`)."""
+    """A regular file whose bytes are at hand.  `hash` is over its bytes (`flat`) or its NAR (`nar`); `source` is what an error calls it."""
 
     data: bytes
     executable: bool
     method: Method
     hash: Hash
+    source: str = ""
 
     @classmethod
     def make(cls, data: bytes, *, executable: bool = False, method: Method = "nar", algo: HashAlgo = "sha256") -> Blob:
@@ -75,7 +76,10 @@ class Blob(NamedTuple):
         return cls(data, executable, method, _native.hash_nar_of_bytes(data, algo, executable=executable)[0])
 
     def write(self, path: str, place: str) -> Written:
-        write_file(place, self.data, executable=self.executable)
+        try:
+            write_file(place, self.data, executable=self.executable)
+        except OSError as error:
+            raise _with_source(error, place, self.source or path) from None
         nar_hash, nar_size = _native.hash_nar_of_bytes(self.data, executable=self.executable)
         return Written(nar_hash, nar_size, _native.make_content_address(self.method, self.hash))
 
@@ -103,7 +107,7 @@ def read_small(source: str, method: Method, algo: HashAlgo) -> Blob | None:
     with open(source, "rb") as file:
         # The mode may have changed since; what counts is that of the file that is read.
         executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-        return Blob.make(file.read(), executable=executable, method=method, algo=algo)
+        return Blob.make(file.read(), executable=executable, method=method, algo=algo)._replace(source=source)
 
 
 def hash_source(source: str, method: Method, algo: HashAlgo, filter: Filter | None) -> Hash:
@@ -115,7 +119,10 @@ def hash_source(source: str, method: Method, algo: HashAlgo, filter: Filter | No
 def stage(source: str, part: str, method: Method, algo: HashAlgo, filter: Filter | None) -> Staged:
     """Copy the file or tree at `source` to `part`, and hash what is written there.  Raises OSError, StoreContentError."""
     source = _resolve(source, method)
-    nar_hash, nar_size = _native.copy_path(source, part, filter=filter)
+    try:
+        nar_hash, nar_size = _native.copy_path(source, part, filter=filter)
+    except OSError as error:
+        raise _with_source(error, part, source) from None
     if method == "nar":
         return Staged(part, method, nar_hash if algo == "sha256" else _native.hash_nar(part, algo)[0], nar_hash, nar_size)
     if os.lstat(part).st_mode & stat.S_IXUSR:
@@ -133,6 +140,14 @@ def _resolve(source: str, method: Method) -> str:
     if not stat.S_ISREG(os.stat(source).st_mode):
         raise StoreContentError(f"not a regular file: `{source}`", hint="only regular files can be added flat; add it recursively")
     return source
+
+
+def _with_source(error: OSError, place: str, source: str) -> OSError:
+    """An error of writing what is at `place` or below, which says what of `source` was to be written there: that of a full disk, for one."""
+    written = place if error.filename is None else os.fsdecode(error.filename)
+    if written != place and not written.startswith(f"{place}/"):
+        return error
+    return OSError(error.errno, error.strerror, source + written[len(place) :], None, written)
 
 
 def write_file(place: str, data: bytes, *, executable: bool) -> None:
