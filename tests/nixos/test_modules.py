@@ -255,7 +255,7 @@ def test_small_files(systems: Systems) -> None:
         "/dev/disk/by-label/data /srv\\040data ext4 noatime,x-systemd.requires-mounts-for=/ 0 2",
         "/var/swap none swap defaults,pri=5 0 0",
     ]
-    assert systems.etc(SERVER, "modprobe.d/nixos.conf") == "blacklist pcspkr\noptions loop max_loop=8\n"
+    assert systems.etc(SERVER, "modprobe.d/zz-nixos.conf") == "blacklist pcspkr\noptions loop max_loop=8\n"
     assert (
         "vm.swappiness=10\n" in systems.etc(SERVER, "sysctl.d/60-nixos.conf") and systems.etc(SERVER, "modules-load.d/nixos.conf") == "br_netfilter\n"
     )

@@ -22,7 +22,8 @@ in
     };
   };
 
-  config.environment.etc."modprobe.d/nixos.conf".text =
+  # Of two files, the last to set an option wins, and packages have some.
+  config.environment.etc."modprobe.d/zz-nixos.conf".text =
     lib.concatMapStrings (name: "blacklist ${name}\n") cfg.blacklistedKernelModules
     + cfg.extraModprobeConfig + lib.optionalString (cfg.extraModprobeConfig != "") "\n";
 }
