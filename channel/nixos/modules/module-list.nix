@@ -15,23 +15,30 @@
   ./misc/nixpkgs.nix
   ./misc/version.nix
   ./programs/bash.nix
+  ./programs/debian-commands.nix
   ./programs/git.nix
   ./programs/ssh.nix
+  ./rename.nix
   ./security/ca.nix
   ./security/pam.nix
   ./security/sudo.nix
   ./security/wrappers.nix
   ./services/databases/postgresql.nix
   ./services/hardware/udev.nix
+  ./services/misc/nix-gc.nix
   ./services/networking/firewall.nix
+  ./services/networking/nat.nix
   ./services/networking/nftables.nix
   ./services/networking/ssh/sshd.nix
+  ./services/scheduling/cron.nix
   ./services/system/dbus.nix
+  ./services/system/nix-daemon.nix
   ./services/ttys/getty.nix
   ./services/web-servers/lighttpd/default.nix
   ./services/web-servers/nginx/default.nix
   ./system/activation/activation-script.nix
   ./system/activation/top-level.nix
+  ./system/boot/grow-partition.nix
   ./system/boot/initrd.nix
   ./system/boot/kernel.nix
   ./system/boot/loader/grub.nix
@@ -47,5 +54,7 @@
   ./system/etc/etc.nix
   ./tasks/filesystems.nix
   ./tasks/network-interfaces.nix
+  ./virtualisation/disk-image.nix
   ./virtualisation/nixos-containers.nix
+  ./virtualisation/qemu-guest-agent.nix
 ]
