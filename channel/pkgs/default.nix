@@ -35,6 +35,7 @@ let
     // {
       inherit lib system config overlays;
       inherit (archive) makeFarm makeFarm' virtual;
+      nivalis = import ./nivalis.nix { inherit lib; };
       inherit (import ./stdenv { inherit lib archive config; pkgs = self; }) stdenv stdenvNoCC mkShell mkShellNoCC;
 
       /** Debian's packages and no other names: `debian.docker` is what the archive calls so. */

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from .data import Boot, System, TargetError
 from .places import Root, warn
 
-__all__ = ["PROFILES", "Entry", "check_room", "find_entries", "make_menu", "write_menu"]
+__all__ = ["PROFILES", "Entry", "check_room", "find_entries", "make_entry", "make_menu", "write_menu"]
 
 PROFILES = "/nix/var/nix/profiles"
 _ROOTS = "/nix/var/nix/gcroots/boot"
@@ -89,17 +89,22 @@ def _read_entry(root: Root, profile: str, number: int, link: str) -> Entry | Non
     try:
         # Where the whole root may be moved, links are relative.
         toplevel = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(place)))
-        made = time.localtime(os.lstat(place).st_mtime)
+        made = os.lstat(place).st_mtime
         system = System.read(_real(root, toplevel))
     except (OSError, TargetError) as error:
         warn(f"generation {number} is left out of the boot menu: {error}")
         return None
+    return make_entry(profile, number, made, toplevel, system)
+
+
+def make_entry(profile: str, number: int, made: float, toplevel: str, system: System) -> Entry | None:
+    """The entry of a generation that was made at `made`, in seconds since the epoch; None if it cannot be booted."""
     if system.kernel is None or "kernel" not in system.paths:
         return None
     return Entry(
         profile,
         number,
-        time.strftime("%Y-%m-%d", made),
+        time.strftime("%Y-%m-%d", time.localtime(made)),
         toplevel,
         system.label,
         system.paths["kernel"],

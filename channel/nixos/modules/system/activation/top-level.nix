@@ -75,6 +75,7 @@ in
 
   config.system.build = {
     toplevel = checked;
+    inherit target;
     data = {
       format = 1;
       inherit (pkgs) system;
