@@ -127,7 +127,7 @@ def test_where_the_configuration_is_looked_for(systems: Systems, tmp_path: Path)
 def test_every_option_is_documented(systems: Systems) -> None:
     """Each says what it is; and has an example, and a default or is asked for."""
     text = """let all = lib.optionAttrSetToDocList (removeAttrs options [ "_module" ]); in builtins.toJSON (map (one: {
-      inherit (one) name type description; hasExample = one ? example; hasDefault = one ? default; })
+      inherit (one) name type description; hasExample = one ? example; example = one.example.text or ""; default = one.default.text or ""; })
       (builtins.filter (one: one.visible && !lib.hasInfix "_freeformOptions" one.name && !lib.hasInfix "_module" one.name) all))"""
     found = json.loads(systems.eval(CONTAINER, text))
     assert len(found) > 400

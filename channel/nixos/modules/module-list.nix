@@ -10,6 +10,7 @@
   ./config/system-path.nix
   ./config/users-groups.nix
   ./misc/assertions.nix
+  ./misc/documentation.nix
   ./misc/extra-arguments.nix
   ./misc/meta.nix
   ./misc/nixpkgs.nix

@@ -3,13 +3,13 @@
 */
 { config, lib, pkgs, ... }:
 let
-  inherit (lib) literalExpression mkOption types;
+  inherit (lib) mkOption types;
   cfg = config.programs.git;
 in
 {
   options.programs.git = {
     enable = lib.mkEnableOption "Git";
-    package = lib.mkPackageOption pkgs "git" { example = literalExpression "pkgs.git"; };
+    package = lib.mkPackageOption pkgs "git" { example = "git"; };
     config = mkOption {
       type = with types; attrsOf (attrsOf anything);
       default = { };
