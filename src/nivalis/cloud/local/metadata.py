@@ -144,7 +144,8 @@ class _Connection:
         self._first = secrets.randbits(32)
         self._request = b""
         self._data: bytes | None = None
-        self._acknowledged = self._sent = 0
+        # What is acknowledged, sent since it was last begun with, and sent at all.
+        self._acknowledged = self._sent = self._highest = 0
         self._window = header.window
         self._heard = self._progress = clock()
         self.is_over = False
@@ -156,8 +157,10 @@ class _Connection:
         self._window = header.window
         if header.flags & _ACK:
             offset = (header.acknowledged - self._first - 1) & 0xFFFFFFFF
-            if self._acknowledged < offset <= self._sent:
+            if self._acknowledged < offset <= self._highest:
                 self._acknowledged, self._progress = offset, self._heard
+                # The guest kept what came after a gap.
+                self._sent = max(self._sent, offset)
         if header.data or header.flags & _FIN:
             if header.sequence == self._next:
                 self._next = (self._next + len(header.data) + (header.flags & _FIN)) & 0xFFFFFFFF
@@ -173,7 +176,7 @@ class _Connection:
         now = self._clock()
         if now - self._heard > _FORGOTTEN:
             self.is_over = True
-        elif self._data is not None and self._acknowledged < self._sent and now - self._progress >= _AGAIN:
+        elif self._data is not None and self._acknowledged < self._highest and now - self._progress >= _AGAIN:
             self._sent, self._progress = self._acknowledged, now
             self._push()
 
@@ -200,6 +203,7 @@ class _Connection:
                 return
             self._send(self._segment(self._sent, piece, _PUSH | (_FIN if is_last else 0)))
             self._sent += len(piece) + is_last
+            self._highest = max(self._highest, self._sent)
 
     def _segment(self, offset: int, data: bytes, flags: int = 0) -> TcpHeader:
         return TcpHeader((self._first + 1 + offset) & 0xFFFFFFFF, self._next, _ACK | flags, 65535, data)
