@@ -126,6 +126,11 @@ class Container:
             time.sleep(0.1)
 
     @property
+    def leader(self) -> int:
+        """The container's first process, as this machine counts."""
+        return int(self._leader)
+
+    @property
     def said(self) -> str:
         """What was printed on its console."""
         return self._log.read_text(errors="replace")
