@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from nivalis.store.layout import DEFAULT_STORE_DIR, StoreLayout
-from nivalis.store.roots import replace_symlink
+from nivalis.store.roots import follow, replace_symlink
 
 __all__ = ["front_of", "has_front", "is_front", "update_front"]
 
@@ -48,7 +48,8 @@ def update_front(layout: StoreLayout, profile: Path, environment: str) -> None:
     """Make the front of a profile that leads to the store path `environment`; of one that has never had a command, none.  Raises OSError."""
     link = front_of(profile)
     before = os.readlink(link) if link.is_symlink() else None
-    place = f"{layout.real_path(environment)}/bin"
+    # It is one link where only one package has commands.
+    place = follow(layout, f"{environment}/bin")
     names = sorted(os.listdir(place)) if os.path.isdir(place) else []
     if not names and before is None:
         return
@@ -66,11 +67,10 @@ def update_front(layout: StoreLayout, profile: Path, environment: str) -> None:
 
 def _find_start(layout: StoreLayout, commands: list[str]) -> str:
     """The text of a launcher for `@program@`."""
-    for command in commands:
-        # `bin` is one link where only one package has commands.
-        package = os.path.dirname(os.path.dirname(os.readlink(command))) if os.path.islink(command) else ""
+    links = (os.readlink(command) for command in commands if os.path.islink(command))
+    for package in dict.fromkeys(os.path.dirname(os.path.dirname(place)) for place in (*commands, *links)):
         try:
-            with open(f"{layout.real_path(package)}/nix-support/launcher", encoding="utf-8", errors="surrogateescape") as file:
+            with open(follow(layout, f"{package}/nix-support/launcher"), encoding="utf-8", errors="surrogateescape") as file:
                 launcher = layout.real_path(file.read().strip())
         except (OSError, ValueError):
             continue
