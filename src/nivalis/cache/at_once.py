@@ -4,7 +4,8 @@ Threads that each wait for one answer would spend more time waiting for one anot
 over, whatever comes first; only connecting, which may hang on the name of a server, is done by threads beside it, that nobody waits for.
 
 Each request has its own moment at which it is given up, so nothing hangs, however little a server says and however slowly.  Requests are not sent
-ahead on a connection that still waits for an answer: servers and proxies that cannot bear it are too many.
+ahead on a connection that still waits for an answer: servers and proxies that cannot bear it are too many.  Nor can all bear as many connections:
+one that takes no more, or says that it is too much, while it answers others, gets fewer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ __all__ = ["AtOnce", "Times"]
 # So often, in seconds, it is looked whether there is more to ask for, and which requests are overdue.
 _LOOK, _CHECK = 0.005, 0.1
 
+# What servers say to whom asks too much.
+_TOO_MUCH = frozenset({429, 503})
 # The slowest that a file without a timeout may come, in bytes a second, from so many seconds on.
 _SLOWEST, _WINDOW = 100, 20.0
 
@@ -81,6 +84,7 @@ class AtOnce:
         self._names = names
         self._take = take
         self._has_more = True
+        self._has_answered = False
         self._again: deque[tuple[str, Request]] = deque()
         self._flights: dict[Connection, _Flight] = {}
         self._idle: dict[Origin, list[Connection]] = {}
@@ -249,6 +253,9 @@ class AtOnce:
             self._idle.setdefault(request.origin, []).append(connection)
         else:
             self._drop(connection)
+        if head.status in _TOO_MUCH and self._asks_less(flight):
+            return
+        self._has_answered = True
         result: Result
         try:
             further = self._requests.follow(request, head)
@@ -285,8 +292,21 @@ class AtOnce:
             del self._flights[flight.connection]
             self._drop(flight.connection)
             return
+        if flight.is_connecting and not flight.connection.is_shut and self._asks_less(flight):
+            del self._flights[flight.connection]
+            self._drop(flight.connection)
+            return
         what = "cache does not answer" if flight.head is None else "download broke off"
         self._lose(flight, unreachable(f"{what}: `{flight.request.shown}`", error))
+
+    def _asks_less(self, flight: _Flight) -> bool:
+        """Whether fewer connections may be what its server wants; then it is asked again, by them."""
+        others = sum(not other.is_connecting for other in self._flights.values() if other is not flight)
+        if not (self._has_answered and others):
+            return False
+        self._connections = others
+        self._again.append((flight.name, flight.request))
+        return True
 
     def _lose(self, flight: _Flight, error: CacheError) -> None:
         del self._flights[flight.connection]

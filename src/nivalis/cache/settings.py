@@ -15,7 +15,7 @@ __all__ = ["CacheSettings"]
 
 _CONNECT_TIMEOUT = 3
 _STALL_TIMEOUT = 10
-_CONNECTIONS = 64
+_CONNECTIONS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

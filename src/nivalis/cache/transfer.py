@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "Transfer"]
 
-# So many are registered in one transaction.
+# So many are registered in one transaction, at most.
 _BATCH = 256
 # So many are locked at once, since each lock is an open file, and so many are looked at together; so often, in seconds, it is looked whether another
 # process is done with one.
@@ -48,9 +48,9 @@ _LOCKED, _PORTION, _LOCK_PAUSE = 400, 64, 0.05
 _AHEAD = 1 << 22
 # So many large files come at once: more would not come faster.
 _STREAMS = 16
-# So long, in seconds, more are waited for before those that are there are registered, and so often it is looked: each look, and each
-# transaction, disturbs the threads that unpack.
-_GATHERING, _LOOK = 0.1, 0.02
+# So long, in seconds, or until they are so many, more are waited for before those that are there are registered, and so often it is looked: each
+# look, and each transaction, disturbs the threads that unpack.
+_GATHERING, _GATHERED, _LOOK = 0.05, 100, 0.015
 _POLL = 0.5
 
 Done = Callable[[str, NivalisError | None], object]
@@ -263,11 +263,11 @@ class Transfer:
             except queue.Empty:
                 if self._contested:
                     break
-        full = min(_BATCH, running) - 1
+        enough = min(_GATHERED, running) - 1
         end = time.monotonic() + _GATHERING
-        while self._arrived.qsize() < full and time.monotonic() < end:
+        while self._arrived.qsize() < enough and time.monotonic() < end:
             time.sleep(_LOOK)
-        while len(batch) <= full and not self._arrived.empty():
+        while len(batch) < _BATCH and not self._arrived.empty():
             batch.append(self._arrived.get())
         return batch
 

@@ -216,7 +216,7 @@ _CACHES = (
         "http-connections",
         "number",
         "25",
-        "How many connections there are at once for fetching; 0 is any number; unless it is set, 64 for binary caches.",
+        "How many connections there are at once for fetching; 0 is any number; unless it is set, 128 for binary caches.",
         aliases=("binary-caches-parallel-connections",),
     ),
     Option("http2", "switch", "true", "Speak HTTP/2 with servers that do.", "HTTP/1.1 is spoken, over several connections"),
