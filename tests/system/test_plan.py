@@ -112,6 +112,14 @@ def test_unit_that_does_not_run(state: str, new: dict[str, Any], expected: dict[
     assert _names(plan) == expected
 
 
+def test_failures_of_what_is_gone_are_forgotten() -> None:
+    failed = Running("failed")
+    plan = _plan(
+        {"a.service": WANTED, "b.service": WANTED}, {"b.service": WANTED}, {"a.service": failed, "b.service": failed, "else.service": failed}
+    )
+    assert plan.forget == ("a.service", "b.service")
+
+
 def test_what_is_wanted_now_is_started() -> None:
     assert _names(_plan({"a.service": {}}, {"a.service": WANTED}, {})) == {"start": ["a.service"]}
 

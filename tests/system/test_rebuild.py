@@ -37,13 +37,16 @@ class Machine:
         for name, text in {"base": BASE, "web": WEB, "broken": BROKEN}.items():
             (self.folder / f"{name}.nix").write_text(text)
         toplevels = [factory.build(str(self.folder / f"{name}.nix")) for name in ("base", "web", "broken")]
-        python = {Path(sys.prefix), Path(sys.base_prefix), CHECKOUT}
+        # A store that is kept from one run to the next has no generations of this machine.
+        (folder / "profiles").mkdir()
+        places = {Path(sys.prefix), Path(sys.base_prefix), CHECKOUT}
         binds = [
             (factory.store.layout.state_dir, "/nix/var/nix"),
+            (folder / "profiles", "/nix/var/nix/profiles"),
             (Path("/usr/lib"), "/host-lib"),
-            *((place, str(place)) for place in sorted(python)),
+            *((place, str(place)) for place in sorted(places)),
         ]
-        self.container = Container(factory, toplevels[0], root, tuple((Path(here), there) for here, there in binds))
+        self.container = Container(factory, toplevels[0], root, tuple(binds))
         variables = {
             "PATH": f"{sys.prefix}/bin:$PATH",
             # This Python was made for this machine's libraries.

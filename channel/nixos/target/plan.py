@@ -73,12 +73,16 @@ class Machine(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What will be done; units that are stopped and started again are in `stop` and in `start`.  `reboot` are reasons for one."""
+    """What will be done; units that are stopped and started again are in `stop` and in `start`.
+
+    `forget` are units that have failed, and are gone or tried again; `reboot` are reasons for a reboot.
+    """
 
     stop: tuple[Step, ...] = ()
     reload: tuple[Step, ...] = ()
     restart: tuple[Step, ...] = ()
     start: tuple[Step, ...] = ()
+    forget: tuple[str, ...] = ()
     skip: tuple[Step, ...] = ()
     packages: tuple[Change, ...] = ()
     users: tuple[Change, ...] = ()
@@ -117,6 +121,7 @@ def make_plan(old: System | None, new: System, machine: Machine | None = None) -
         reload=_steps(units.reload),
         restart=_steps(units.restart),
         start=_steps(units.start),
+        forget=tuple(units.find_forgotten()),
         skip=_steps(units.skip),
         packages=_changes(old and old.packages, new.packages, lambda one: one.version, ignore=lambda one: one.path),
         users=_changes(old and old.users, new.users, lambda one: _show_fields(one, ("uid", "group", "home", "shell", "description"))),
@@ -176,6 +181,11 @@ class _Units:
                 self._look_at_active(name)
         self._take_up_pending()
         self._find_starts()
+
+    def find_forgotten(self) -> list[str]:
+        """What has failed, and is started again or gone."""
+        failed = sorted(name for name, unit in self._running.items() if unit.state == "failed")
+        return [name for name in failed if name in self.start or (_find(self._old, name) is not None and not self._is_there(name))]
 
     def _look_at_active(self, name: str) -> None:
         was, will = _find(self._old, name), _find(self._new, name)

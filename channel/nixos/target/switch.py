@@ -149,6 +149,7 @@ def _tell_manager(manager: Manager, plan: Plan, machine: Machine, before: str) -
         status = 3
     if plan.tmpfiles:
         manager.make_temporary_files()
+    manager.forget_failures(plan.forget)
     _say_units("reloading the following units", plan.reload)
     if not manager.do("reload", _names(plan.reload)):
         status = 3

@@ -41,6 +41,12 @@ class Manager(NamedTuple):
         """Have `verb` done to all of them at once, so that their order is systemd's; whether all went well."""
         return not units or self._run("systemctl", verb, "--", *sorted(units)) == 0
 
+    def forget_failures(self, units: Collection[str]) -> None:
+        """Have it forget that units have failed: those that are gone, and how often others were tried."""
+        for unit in sorted(units):
+            # What it has forgotten by itself is an error, and no harm.
+            subprocess.run([self.program("systemctl"), "reset-failed", "--", unit], stderr=subprocess.DEVNULL, check=False)
+
     def reload_manager(self, *, again: bool) -> bool:
         """Have it read the unit files; `again`: start itself again, for its own program is another."""
         return self._run("systemctl", "daemon-reexec" if again else "daemon-reload") == 0
