@@ -1,0 +1,43 @@
+/**
+  A server of Brightbox Cloud, and the image that it is made from: `config.system.build.brightboxImage`.
+
+  What differs from server to server is no part of the image: the disk's size, keys of ssh, names and data of the user come with the first start.
+  The serial line and the screen are both consoles.
+*/
+{ config, lib, pkgs, utils, ... }:
+{
+  imports = [ ../profiles/qemu-guest.nix ./instance-metadata.nix ];
+
+  config = {
+    system.build.brightboxImage = import ../../lib/disk-image {
+      inherit config lib pkgs;
+      inherit (config.virtualisation) diskSize;
+      inherit (config.virtualisation.diskImage) fileName label additionalSpace contents channels;
+      name = "brightbox-image-${config.system.nixos.label}";
+    };
+
+    virtualisation.diskImage.contents."etc/nixos/configuration.nix" = lib.mkDefault ./brightbox-config.nix;
+
+    fileSystems."/" = {
+      device = "/dev/disk/by-label/${config.virtualisation.diskImage.label}";
+      fsType = "ext4";
+      autoResize = true;
+    };
+    boot = {
+      growPartition = true;
+      # The last one is what `/dev/console` means.
+      kernelParams = [ "console=tty0" "console=ttyS0,115200n8" ];
+      loader.grub.device = lib.mkDefault "/dev/vda";
+      loader.timeout = lib.mkDefault 3;
+    };
+
+    networking.hostName = lib.mkDefault "";
+    networking.useDHCP = lib.mkDefault true;
+
+    services.openssh = {
+      enable = true;
+      settings.PermitRootLogin = lib.mkDefault "prohibit-password";
+    };
+    services.instanceMetadata.enable = true;
+  };
+}
