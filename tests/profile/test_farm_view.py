@@ -165,6 +165,12 @@ def test_a_plain_shell_has_nothing_of_the_derivation(world: World) -> None:
     assert not [line for line in said if line.startswith(("variable=", "usrFarm=", "TMPDIR=", "NIX_BUILD_TOP="))]
 
 
+def test_what_is_no_farm(world: World) -> None:
+    for farm in ("/", "/usr", str(world.folder)):
+        answer = world.run(*NIX_SHELL, "-E", f'derivation {{ name = "x"; system = builtins.currentSystem; builder = "x"; usrFarm = "{farm}"; }}')
+        assert answer.returncode == 1 and "error[shell]: `usrFarm` names no input" in answer.stderr
+
+
 def test_where_namespaces_are_not_allowed(world: World) -> None:
     forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
     answer = world.run("unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *NIX_SHELL, "--run", "true")

@@ -109,12 +109,16 @@ class Shell:
 
 
 def make_shell(store: Store, derivation: Derivation, inputs: Collection[str], settings: BuildSettings, program: str) -> Shell:
-    """The shell of a derivation; `inputs` are the valid paths that it is built from.  Raises CannotBuildError."""
+    """The shell of a derivation; `inputs` are the valid paths that it is built from.  Raises CannotBuildError, ShellError."""
     from nivalis.build.environment import make_environment
     from nivalis.build.options import DerivationOptions
     from nivalis.profile.namespace import find_places
 
     shell = Shell(program, settings.cores, store.store_dir, derivation.env.get("usrFarm", ""))
+    if shell.farm and (shell.farm not in inputs or not os.path.isdir(f"{store.real_path(shell.farm)}/usr")):
+        from nivalis.profile.errors import ShellError
+
+        raise ShellError(f"`usrFarm` names no input that has a folder `usr`: `{shell.farm}`", hint="a farm is made by `pkgs.makeFarm`")
     shell.places = find_places(store.layout)
     if shell.places:
         # Links that commands in the shell make lead to where the files really are, and so can be followed outside.
