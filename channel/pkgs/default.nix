@@ -31,7 +31,7 @@ let
     // renamed
     // import ./languages.nix { inherit lib archive self; rows = names; }
     // import ./builders.nix { inherit lib archive self; }
-    // import ./fetchers.nix { inherit lib; }
+    // import ./fetchers.nix { inherit lib config; }
     // {
       inherit lib system config overlays;
       inherit (archive) makeFarm makeFarm' virtual;

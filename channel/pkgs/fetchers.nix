@@ -3,7 +3,7 @@
 
   `fetchzip` and what rests on it unpack as they fetch, and the hash is that of the tree, as in nixpkgs; hashes from there hold here.
 */
-{ lib }:
+{ lib, config }:
 let
   inherit (builtins) baseNameOf concatLists concatMap elemAt head isList match;
 
@@ -74,15 +74,13 @@ rec {
       more = { outputHashMode = if args.executable or false || args.recursiveHash or false then "recursive" else "flat"; executable = args.executable or false; };
     };
 
-  /** { url or urls; hash; name ? "source"; } -> derivation: the folder at the top of an archive. */
-  fetchzip = args:
-    if !(args.stripRoot or true) then throw "fetchzip: `stripRoot = false` is not known here; fetch the archive by `fetchurl` and unpack it as a source"
-    else fetch "fetchzip" {
-      urls = urlsOf "fetchzip" args;
-      attrs = args;
-      name = args.name or "source";
-      more = { outputHashMode = "recursive"; unpack = true; };
-    };
+  /** { url or urls; hash; name ? "source"; stripRoot ? true; } -> derivation: the folder at the top of an archive, or all that it has. */
+  fetchzip = args: fetch "fetchzip" {
+    urls = urlsOf "fetchzip" args;
+    attrs = args;
+    name = args.name or "source";
+    more = { outputHashMode = "recursive"; unpack = true; } // lib.optionalAttrs (!(args.stripRoot or true)) { stripRoot = false; };
+  };
   fetchTarball = fetchzip;
 
   /** { owner; repo; rev or tag; hash; name ?; } -> derivation */
@@ -93,6 +91,23 @@ rec {
     if fetchSubmodules then throw "fetchFromGitHub: an archive has no submodules; `builtins.fetchGit { url = …; submodules = true; }` fetches them"
     else fetchzip (removeAttrs args [ "owner" "repo" "rev" "tag" "githubBase" "fetchSubmodules" ] // { url = "https://${githubBase}/${owner}/${repo}/archive/${reference}.tar.gz"; })
       // { inherit owner repo; rev = reference; };
+
+  /**
+    { pname; version; hash; format ? "setuptools"; extension ? "tar.gz"; … } -> derivation: a Python package's source, or its wheel.
+
+    The arguments are those of nixpkgs.  Indices are configuration: `config.pypiMirrors` are addresses of what is called `packages/` there.
+  */
+  fetchPypi =
+    { pname, version, format ? "setuptools", extension ? "tar.gz", dist ? "py2.py3", python ? "py2.py3", abi ? "none", platform ? "any", ... }@args:
+    let
+      first = builtins.substring 0 1 pname;
+      place =
+        if format == "wheel" then "${dist}/${first}/${pname}/${pname}-${version}-${python}-${abi}-${platform}.whl"
+        else "source/${first}/${pname}/${pname}-${version}.${extension}";
+      indices = config.pypiMirrors or (throw "fetchPypi: no index of Python packages is known: `pypiMirrors = [ \"https://…/packages/\" ];` in `config.nix` names one; Debian has most of them as `python3Packages.NAME`");
+      known = [ "pname" "version" "format" "extension" "dist" "python" "abi" "platform" ];
+    in
+    fetchurl (removeAttrs args known // { urls = map (index: "${lib.removeSuffix "/" index}/${place}") indices; });
 
   /** As fetchFromGitHub, from a GitLab. */
   fetchFromGitLab = { owner, repo, rev, domain ? "gitlab.com", ... }@args:

@@ -103,6 +103,11 @@ def test_fetchurl(workshop: Any, server: Any, tmp_path: Path) -> None:
         found = str(error).partition("got:")[2].split()[0]
         place = Path(workshop.build(text.replace("HASH", found)))
         assert (place / "default.nix").exists() if "unpack" in more else os.access(place, os.X_OK)
+    text = f'builder = "builtin:fetchurl"; url = "{server.address}/x.tar.xz"; unpack = true; stripRoot = false; outputHashMode = "recursive";'
+    text = f'derivation {{ name = "t"; system = "builtin"; {text} outputHashAlgo = "sha256"; outputHash = "HASH"; }}'
+    found = str(workshop.fail(text.replace("HASH", "sha256-" + "A" * 43 + "="))).partition("got:")[2].split()[0]
+    (top,) = os.listdir(workshop.build(text.replace("HASH", found)))
+    assert top != "default.nix"
     gone = workshop.fail(f'import <nix/fetchurl.nix> {{ url = "{server.address}/gone"; sha256 = "{"0" * 64}"; }}')
     assert "not-found" in str(gone)
 

@@ -237,6 +237,7 @@ def test_overlays_and_configuration(channel: Channel, tmp_path: Path) -> None:
     [
         ('fetchurl { url = "https://example.org/x"; }', "needs the hash"),
         ('(fetchurl { url = "mirror://never/x"; hash = ""; }).drvPath', "no mirrors are known"),
+        ('fetchPypi { pname = "a"; version = "1"; hash = ""; }', "pypiMirrors"),
         ('fetchFromGitHub { owner = "a"; repo = "b"; rev = "c"; fetchSubmodules = true; }', "submodules"),
         ('(stdenv.mkDerivation { pname = "a"; }).name', "no `version`"),
         ("(stdenv.mkDerivation { }).name", "needs `pname` and `version`"),
@@ -254,6 +255,16 @@ def test_arguments_that_cannot_be(channel: Channel, tmp_path: Path) -> None:
     assert "crossSystem" in channel.fail(f'({text} crossSystem = "aarch64-linux"; }}).curl').message
     copy = shutil.copytree(CHANNEL, tmp_path / "channel")
     assert "nivalis channel add" in channel.fail(f"(import {copy} {{ }}).curl").message
+
+
+def test_sources_of_python_packages(evaluator: Evaluator, snapshot: Path) -> None:
+    index = 'config.pypiMirrors = [ "https://index.example.org/packages/" "https://other.example.org/packages" ];'
+    text = f"(import {CHANNEL} {{ snapshot = {snapshot}; overlays = [ ]; {index} }}).fetchPypi"
+    name, urls = evaluator.eval(f'let s = {text} {{ pname = "six"; version = "1.16.0"; hash = ""; }}; in [ s.name s.urls ]').to_python()
+    assert name == "six-1.16.0.tar.gz"
+    assert urls == [f"https://{host}.example.org/packages/source/s/six/six-1.16.0.tar.gz" for host in ("index", "other")]
+    wheel = f'({text} {{ pname = "six"; version = "1.16.0"; format = "wheel"; python = "py3"; sha256 = ""; }}).url'
+    assert evaluator.eval(wheel).to_python() == "https://index.example.org/packages/py2.py3/s/six/six-1.16.0-py3-none-any.whl"
 
 
 # ---------------------------------------------------------------------------------------------------- builders

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 
-from nivalis.fetch.archive import unpack_single
+from nivalis.fetch.archive import unpack, unpack_single
 from nivalis.fetch.errors import FetchError
 from nivalis.fetch.network import Network
 from nivalis.fetch.transport import download
@@ -34,8 +34,13 @@ def build(environment: Mapping[str, str], out: str) -> None:
                 if number == len(addresses):
                     raise
         if unpacks:
-            os.mkdir(f"{folder}/unpacked")
-            shutil.move(unpack_single(file, f"{folder}/unpacked"), out)
+            unpacked = f"{folder}/unpacked"
+            os.mkdir(unpacked)
+            # Only the channel's `fetchzip` says so.
+            is_whole = environment.get("stripRoot", "1") != "1"
+            if is_whole:
+                unpack(file, unpacked)
+            shutil.move(unpacked if is_whole else unpack_single(file, unpacked), out)
         else:
             shutil.move(file, out)
             if environment.get("executable") == "1":
