@@ -7,9 +7,12 @@ except the packages' commands.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from nivalis.cli.nix_shell_start import CommandLine
 
 __all__ = ["nix_string", "shell_options", "shell_words", "start"]
 
@@ -63,10 +66,24 @@ def start(words: Sequence[str], arguments: Sequence[str] = ()) -> int:
     status = answer(line)
     if status is None:
         from nivalis.cli.failures import run
-        from nivalis.cli.nix_shell import start_shell
 
-        status = run(lambda: start_shell(line))
+        status = run(lambda: _start(line))
     return status
+
+
+def _start(line: CommandLine) -> int:
+    from nivalis.cli.nix_shell import start_shell
+    from nivalis.errors import EvalError
+
+    try:
+        return start_shell(line)
+    except EvalError as error:
+        # The expression is not the user's, and so is nothing that points into it.
+        own = frozenset(line.words[line.words.index("-E") + 1].splitlines())
+        if error.position is not None and error.position.source in own:
+            error.position = None
+        error.trace = tuple(frame for frame in error.trace if frame.position is not None and frame.position.source not in own)
+        raise
 
 
 def nix_string(text: str) -> str:
