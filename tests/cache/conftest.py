@@ -128,7 +128,8 @@ class Server(ThreadingHTTPServer):
     """Serves a folder, as static servers do, with kept connections and ranges.
 
     `fault` is asked for each request what becomes of it: `hang`, `close` (in the middle of the body), `drip` (a byte now and then),
-    `drip-head` (headers without end), `close-head`, `endless`, `html`, `no-ranges`, an HTTP status, or one and where it leads.
+    `drip-head` (headers without end), `close-head`, `endless`, `html`, `no-ranges`, an HTTP status, or one and where it leads.  No faults, but
+    other ways to answer, are `chunked`, `until-close` and `hang-up`, which ends the connection after the answer without a word.
     """
 
     daemon_threads = True
@@ -207,6 +208,20 @@ class _Handler(BaseHTTPRequestHandler):
             while not self.server.ended.is_set():
                 self.wfile.write(data or b"x")
         rest = data[start:]
+        if fault == "hang-up":
+            self.close_connection = True
+        if fault == "chunked":
+            self._head(200, None, Transfer_Encoding="chunked")
+            for begin in range(0, len(data), 50_000):
+                piece = data[begin : begin + 50_000]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+            return
+        if fault == "until-close":
+            self._head(200, None)
+            self.wfile.write(data)
+            self.close_connection = True
+            return
         if start:
             self._head(206, len(rest), Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
         else:

@@ -84,7 +84,8 @@ class AtOnce:
         self._names = names
         self._take = take
         self._has_more = True
-        self._has_answered = False
+        # When there were too many connections the last time.
+        self._lowered = 0.0
         self._again: deque[tuple[str, Request]] = deque()
         self._flights: dict[Connection, _Flight] = {}
         self._idle: dict[Origin, list[Connection]] = {}
@@ -253,9 +254,8 @@ class AtOnce:
             self._idle.setdefault(request.origin, []).append(connection)
         else:
             self._drop(connection)
-        if head.status in _TOO_MUCH and self._asks_less(flight):
+        if head.status in _TOO_MUCH and self._has_less(flight):
             return
-        self._has_answered = True
         result: Result
         try:
             further = self._requests.follow(request, head)
@@ -292,19 +292,22 @@ class AtOnce:
             del self._flights[flight.connection]
             self._drop(flight.connection)
             return
-        if flight.is_connecting and not flight.connection.is_shut and self._asks_less(flight):
+        is_refused = flight.is_connecting and not flight.connection.is_shut and any(not other.is_connecting for other in self._flights.values())
+        if is_refused and self._has_less(flight):
             del self._flights[flight.connection]
             self._drop(flight.connection)
             return
         what = "cache does not answer" if flight.head is None else "download broke off"
         self._lose(flight, unreachable(f"{what}: `{flight.request.shown}`", error))
 
-    def _asks_less(self, flight: _Flight) -> bool:
-        """Whether fewer connections may be what its server wants; then it is asked again, by them."""
-        others = sum(not other.is_connecting for other in self._flights.values() if other is not flight)
-        if not (self._has_answered and others):
-            return False
-        self._connections = others
+    def _has_less(self, flight: _Flight) -> bool:
+        """Whether its server may be content with fewer connections; then it is asked again."""
+        if flight.begun > self._lowered:
+            fewer = min(self._connections, len(self._flights) + 1) // 2
+            if not fewer:
+                return False
+            self._connections, self._lowered = fewer, time.monotonic()
+        # Else it was begun when there were more.
         self._again.append((flight.name, flight.request))
         return True
 
