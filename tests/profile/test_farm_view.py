@@ -171,6 +171,13 @@ def test_what_is_no_farm(world: World) -> None:
         assert answer.returncode == 1 and "error[shell]: `usrFarm` names no input" in answer.stderr
 
 
+def test_a_farm_without_a_shell(world: World) -> None:
+    text = f'derivation {{ name = "x"; system = builtins.currentSystem; builder = "x"; usrFarm = builtins.storePath {world.farm}; }}'
+    answer = world.run(*NIX_SHELL, "-E", text, "--run", "true", NIX_BUILD_SHELL="/usr/bin/gone", TMPDIR=str(world.folder))
+    assert answer.returncode == 1 and answer.stderr.startswith("error[shell]: cannot start `/usr/bin/gone`"), answer.stderr
+    assert not list(world.folder.glob("nix-shell-*"))
+
+
 def test_where_namespaces_are_not_allowed(world: World) -> None:
     forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
     answer = world.run("unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *NIX_SHELL, "--run", "true")

@@ -14,8 +14,7 @@ and its parent, and Ctrl-C and exit status go where they would without all this.
 the shell's parent, and a Ctrl-C that was meant for a program in the shell ends it.
 
 A user namespace can be entered by a process of one thread only.  So this process makes the view if it has no other, and else a fresh
-Python that imports nothing of the user's.  Whatever is needed later is imported before: afterwards the files of Python itself may be
-out of sight.
+Python that imports nothing of the user's.  Afterwards Python's own files may be out of sight, so nothing is imported then.
 
 What launchers do in a profile is the same, in C, since they must not take longer than the program (`channel/pkgs/launcher/`).
 """
@@ -23,6 +22,7 @@ What launchers do in a profile is the same, in C, since they must not take longe
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import sys
 
@@ -59,6 +59,8 @@ _BUNDLE = "ssl/certs/ca-certificates.crt"
 _FOLLOWED = ("/etc/localtime", "/etc/resolv.conf")
 # What a bare view shows of the machine.
 _BARE = ("dev", "nix", "proc", "sys", "tmp")
+# By `become`.
+_NEEDED_LATER = ("errno", "signal")
 # linux/mount.h
 _MS_NOSUID, _MS_NODEV, _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 2, 4, 1, 1 << 5, 1 << 12, 1 << 14, 1 << 19
 _MNT_DETACH = 2
@@ -110,11 +112,11 @@ def find_places(layout: StoreLayout) -> dict[str, str]:
 def enter(view: View, program: str, words: Sequence[str], variables: Mapping[str, str], *, scratch: str = "") -> NoReturn:
     """Become `program` in a view; `words` begin with the name that it is called by.  Raises NamespaceError, ShellError.
 
-    Where a process of its own has to do it, what goes wrong is said on stderr, and ends that with status 1; then the folder `scratch` is
-    removed.
+    What goes wrong once there is a view, or in a process of its own, is said on stderr, and ends the process with status 1; then the folder
+    `scratch` is removed.
     """
     if len(os.listdir("/proc/self/task")) == 1:
-        _enter(view, program, words, variables)
+        _enter(view, program, words, variables, scratch)
     import json
 
     fields = {name: getattr(view, name) for name in View.__slots__}
@@ -137,32 +139,48 @@ def main(descriptor: int) -> NoReturn:
     for name, value in fields.items():
         setattr(view, name, value)
     try:
-        _enter(view, program, words, variables)
+        _enter(view, program, words, variables, scratch)
     except NivalisError as error:
         if scratch:
             remove_folder(scratch)
         sys.exit(str(error))
 
 
-def _enter(view: View, program: str, words: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+def _enter(view: View, program: str, words: Sequence[str], variables: Mapping[str, str], scratch: str) -> NoReturn:
+    for name in _NEEDED_LATER:
+        importlib.import_module(name)
     try:
         folder = os.getcwd()
     except FileNotFoundError:
         folder = "/"
     try:
         mounts.enter_namespace()
-        _make_view(view)
     except OSError as error:
-        if view.places:
-            store_dir = next(iter(view.places))
-            what, hint = f"the store be seen at `{store_dir}`", f"or keep the store in `{store_dir}`"
-        else:
-            what, hint = "a shell have a /usr of its own", "or start it as root"
-        raise NamespaceError(
-            f"this machine does not let {what}: {error.strerror}", where=error.filename, hint=f"allow user namespaces to ordinary users, {hint}"
-        ) from error
-    os.chdir(folder if os.path.isdir(folder) else "/")
-    become(program, list(words), _with_known_locales(variables) if view.farm else variables)
+        raise _not_allowed(view, error) from error
+    try:
+        try:
+            _make_view(view)
+        except OSError as error:
+            raise _not_allowed(view, error) from error
+        os.chdir(folder if os.path.isdir(folder) else "/")
+        become(program, list(words), _with_known_locales(variables) if view.farm else variables)
+    except NivalisError as error:
+        # Whoever could report it may find nothing of what they need.
+        os.write(2, f"{error}\n".encode("utf-8", "surrogateescape"))
+        if scratch and os.path.isdir(scratch):
+            remove_folder(scratch)
+        os._exit(1)
+
+
+def _not_allowed(view: View, error: OSError) -> NamespaceError:
+    if view.places:
+        store_dir = next(iter(view.places))
+        what, hint = f"the store be seen at `{store_dir}`", f"or keep the store in `{store_dir}`"
+    else:
+        what, hint = "a shell have a /usr of its own", "or start it as root"
+    return NamespaceError(
+        f"this machine does not let {what}: {error.strerror}", where=error.filename, hint=f"allow user namespaces to ordinary users, {hint}"
+    )
 
 
 def _with_known_locales(variables: Mapping[str, str]) -> dict[str, str]:
