@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ for path in latest/meta-data/hostname 2009-04-04/meta-data/instance-id latest/me
     wget -q -O /answer http://169.254.169.254/$path && echo "GUEST $path $(cat /answer | tr '\\n' ' ')" | cut -c 1-120
 done
 wget -q -O /answer http://169.254.169.254/latest/nothing || echo "GUEST nothing there"
+echo "GUEST $(cat /etc/resolv.conf)"
 httpd -p 80 -h /www; httpd -p 8080 -h /www
 """
 
@@ -122,6 +124,8 @@ def test_metadata_cloud_ip_and_firewall(servers: Servers) -> None:
     assert f"GUEST 2011-01-01/meta-data/public-keys/0/openssh-key {KEY}" in said
     assert "GUEST openstack/latest/user_data  mkdir -p /www" in said
     assert "GUEST nothing there" in said
+    # The gateway, as in the real cloud.
+    assert f"GUEST nameserver {ipaddress.ip_address(ipv4) - 1}" in said
 
     (address,) = cloud.cloud_ips.list()
     assert fetch(address.public_ip, servers.port(address.public_ip, 80)) == "hello"

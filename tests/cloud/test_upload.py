@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from cloud.cloud_server import Fault, RunningCloud
+from cloud.ftps_server import run_ftps
 from nivalis.cloud.errors import AuthenticationError, UploadError
-from nivalis.cloud.ftp import upload_by_ftp
+from nivalis.cloud.ftp import check_library_name, upload_by_ftp
 from nivalis.cloud.orbit import sign_temp_url
 
 MIB = 1 << 20
@@ -57,16 +59,11 @@ def test_cut_connection_is_gone_on_with(running: RunningCloud, file: Path) -> No
 
 
 def test_upload_that_was_given_up_sends_only_the_rest(running: RunningCloud, file: Path) -> None:
-    first = running.orbit()
-    faults = [Fault("PUT", "/v1/acc-local/images_segments/", cut_after=1) for _ in range(5)]
-
-    def fail_from_the_third(done: int, size: int | None) -> None:
-        if done == 2 * MIB and not running.faults:
-            running.faults += faults
-
+    status = file.stat()
+    third = f"/v1/acc-local/images_segments/disk.img/{status.st_mtime_ns}/{status.st_size}/{MIB}/00000002"
+    running.faults += [Fault("PUT", third, cut_after=1) for _ in range(5)]
     with pytest.raises(UploadError, match="after 5 attempts"):
-        first.upload("images", "disk.img", file, segment=MIB, on_progress=fail_from_the_third)
-    running.faults.clear()
+        running.orbit().upload("images", "disk.img", file, segment=MIB)
     running.requests.clear()
     orbit = running.orbit()
     orbit.upload("images", "disk.img", file, segment=MIB)
@@ -80,7 +77,12 @@ def test_temporary_addresses_are_checked(running: RunningCloud, file: Path) -> N
     orbit.upload("images", "disk.img", file)
     good = orbit.temp_url("images", "disk.img")
     bare = good.partition("?")[0]
-    for url in (bare, good[:-1] + "0", sign_temp_url(bare, "another key", 2_000_000_000), orbit.temp_url("images", "disk.img", lasts=-10)):
+    for url in (
+        bare,
+        good.replace("temp_url_sig=", "temp_url_sig=0"),
+        sign_temp_url(bare, "another key", 2_000_000_000),
+        orbit.temp_url("images", "disk.img", lasts=-10),
+    ):
         with pytest.raises(urllib.error.HTTPError) as caught:
             _fetch(url)
         caught.value.close()
@@ -124,3 +126,24 @@ def test_library_by_curl(running: RunningCloud, file: Path) -> None:
     target = f"ftp://acc-local:{password}@{running.cloud.library}/incoming/"
     subprocess.run(["curl", "--silent", "--show-error", "--noproxy", "*", "-T", str(file), target], check=True, timeout=60)
     assert (running.cloud.places.incoming / "disk.img").read_bytes() == file.read_bytes()
+
+
+def test_library_that_offers_tls(tmp_path: Path, file: Path) -> None:
+    with run_ftps(tmp_path) as server:
+        context = ssl.create_default_context(cafile=server.certificate)
+        upload_by_ftp(server.address, "acc-abcde", "s3cret", file, context=context, timeout=30)
+    assert server.files == {"incoming/disk.img": file.read_bytes()}
+    assert server.clear == ["AUTH TLS"] and "PASS s3cret" in server.private and "PROT P" in server.private
+
+
+def test_library_without_tls_elsewhere_is_not_told_the_password(running: RunningCloud, file: Path) -> None:
+    # Another name for this machine, which does not look like it.
+    elsewhere = running.cloud.library.replace("127.0.0.1", "0.0.0.0")
+    with pytest.raises(UploadError, match="library offers no TLS"):
+        upload_by_ftp(elsewhere, "acc-local", "s3cret", file, timeout=30)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "..\\x", ""])
+def test_names_that_the_library_does_not_take(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UploadError, match="no name for the image library"):
+        check_library_name(name)

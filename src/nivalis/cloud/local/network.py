@@ -21,12 +21,10 @@ from contextlib import suppress
 from nivalis.cloud.local.core import MachineSpec
 from nivalis.cloud.local.firewall import OUTSIDE, Firewall, Flow
 from nivalis.cloud.local.metadata import METADATA, MetadataWire
-from nivalis.cloud.local.packets import ARP, IPV4, Packet, answer_arp, change_macs, read_packet
+from nivalis.cloud.local.packets import ARP, IPV4, Packet, answer_arp, change_address, change_macs, change_nameserver, read_packet
 
-__all__ = ["NAMESERVER", "Networks", "Wire", "user_network_options"]
+__all__ = ["Networks", "Wire", "user_network_options"]
 
-# The user network's own nameserver; in no server's network, and therefore asked by way of the gateway.
-NAMESERVER = "169.254.169.253"
 _TCP, _UDP, _ICMPV6 = 6, 17, 58
 # Router and neighbour discovery.
 _DISCOVERY = range(133, 138)
@@ -41,7 +39,7 @@ def user_network_options(spec: MachineSpec) -> str:
     """The options of QEMU's user network for a server."""
     address = ipaddress.ip_interface(f"{spec.ipv4}/30")
     network6 = ipaddress.ip_interface(f"{spec.ipv6}/64").network
-    options = {"net": str(address.network), "host": gateway_of(spec), "dhcpstart": spec.ipv4, "dns": NAMESERVER}
+    options = {"net": str(address.network), "host": gateway_of(spec), "dhcpstart": spec.ipv4, "dns": str(address.network[3])}
     options |= {"ipv6-prefix": str(network6.network_address), "ipv6-prefixlen": "64", "ipv6-host": str(network6[2]), "ipv6-dns": str(network6[3])}
     return ",".join(f"{name}={value}" for name, value in options.items())
 
@@ -74,6 +72,11 @@ class Wire:
         self._metadata = MetadataWire(metadata, self._to_guest)
         self._mac = bytes.fromhex(spec.mac.replace(":", ""))
         self._gateway = gateway_of(spec)
+        # The nameserver is the gateway, as in the real cloud.  The user network wants another address for it, and there is but one left, to which
+        # nobody can send.
+        self._resolver = str(ipaddress.ip_address(spec.ipv4) + 1)
+        self._network6 = ipaddress.ip_interface(f"{spec.ipv6}/64").network
+        self._resolver6 = str(self._network6[3])
         self._router_mac = b""
         self._ends: list[asyncio.StreamWriter] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,6 +119,9 @@ class Wire:
             if packet.protocol == _TCP and packet.destination_port == 80:
                 self._metadata.receive(frame, packet)
             return
+        if packet.destination == self._gateway and packet.destination_port == 53:
+            self._to_uplink(change_address(frame, packet, self._resolver, of_source=False))
+            return
         if self._is_housekeeping(packet, packet.destination):
             self._to_uplink(frame)
             return
@@ -135,6 +141,13 @@ class Wire:
         if packet is None:
             return
         self._router_mac = packet.source_mac
+        if packet.source_port == 53 and packet.source in (self._resolver, self._gateway):
+            # By UDP it answers with the gateway's address already.
+            self._to_guest(change_address(frame, packet, self._gateway, of_source=True))
+            return
+        if packet.protocol == _UDP and packet.source_port == 67:
+            self._to_guest(change_nameserver(frame, packet, self._gateway))
+            return
         if packet.kind == ARP or self._is_housekeeping(packet, packet.source):
             self._to_guest(frame)
             return
@@ -150,23 +163,17 @@ class Wire:
             self._to_guest(change_macs(frame, self._mac, self._router_mac))
 
     def _is_housekeeping(self, packet: Packet, router: str) -> bool:
-        """DHCP, DNS and the discovery of neighbours and routers: between a server and the cloud itself."""
-        ports = (packet.source_port, packet.destination_port)
-        if packet.protocol == _UDP:
-            return set(ports) == {67, 68} or (53 in ports and self._is_nameserver(router))
-        if packet.protocol == _TCP:
-            return 53 in ports and self._is_nameserver(router)
+        """DHCP, DNS over IPv6, and the discovery of neighbours and routers: between a server and the cloud itself."""
+        if packet.protocol in (_TCP, _UDP):
+            ports = (packet.source_port, packet.destination_port)
+            return ports == (68, 67) or (53 in ports and router == self._resolver6)
         return packet.protocol == _ICMPV6 and packet.source_port in _DISCOVERY
-
-    def _is_nameserver(self, address: str) -> bool:
-        return address == NAMESERVER or address == str(ipaddress.ip_interface(f"{self.spec.ipv6}/64").network[3])
 
     def _has_own_address(self, packet: Packet) -> bool:
         if packet.kind == IPV4:
             return packet.source == self.spec.ipv4
-        network = ipaddress.ip_interface(f"{self.spec.ipv6}/64").network
         source = ipaddress.ip_address(packet.source)
-        return source in network or source.is_link_local
+        return source in self._network6 or source.is_link_local
 
     def _outside(self, address: str) -> str:
         return OUTSIDE if address == self._gateway else address

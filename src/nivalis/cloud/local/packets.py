@@ -10,7 +10,20 @@ import socket
 import struct
 from typing import NamedTuple
 
-__all__ = ["ARP", "IPV4", "IPV6", "Packet", "TcpHeader", "answer_arp", "change_macs", "make_tcp", "read_packet", "read_tcp"]
+__all__ = [
+    "ARP",
+    "IPV4",
+    "IPV6",
+    "Packet",
+    "TcpHeader",
+    "answer_arp",
+    "change_address",
+    "change_macs",
+    "change_nameserver",
+    "make_tcp",
+    "read_packet",
+    "read_tcp",
+]
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
@@ -82,6 +95,39 @@ def answer_arp(frame: bytes, address: str, mac: bytes) -> bytes | None:
         return None
     asker_mac, asker = frame[22:28], frame[28:32]
     return asker_mac + mac + frame[12:20] + b"\0\2" + mac + frame[38:42] + asker_mac + asker
+
+
+def change_address(frame: bytes, packet: Packet, address: str, *, of_source: bool) -> bytes:
+    """The same packet of IPv4 from or to another address; its check sums follow (RFC 1624)."""
+    changed = bytearray(frame)
+    place = 26 if of_source else 30
+    old, new = frame[place : place + 4], socket.inet_aton(address)
+    changed[place : place + 4] = new
+    sums = [24]
+    if packet.protocol == TCP and packet.end >= packet.payload + 18:
+        sums.append(packet.payload + 16)
+    elif packet.protocol == UDP and packet.end >= packet.payload + 8 and frame[packet.payload + 6 : packet.payload + 8] != b"\0\0":
+        sums.append(packet.payload + 6)
+    for at in sums:
+        words = struct.unpack("!HHHH", old + new)
+        total = 0xFFFF ^ int.from_bytes(changed[at : at + 2], "big")
+        total += sum(0xFFFF ^ word for word in words[:2]) + sum(words[2:])
+        while total >> 16:
+            total = (total & 0xFFFF) + (total >> 16)
+        changed[at : at + 2] = (0xFFFF ^ total).to_bytes(2, "big")
+    return bytes(changed)
+
+
+def change_nameserver(frame: bytes, packet: Packet, address: str) -> bytes:
+    """An answer of DHCP (RFC 2131) that names another nameserver.  It goes without a check sum, as UDP may."""
+    options = packet.payload + 8 + 240
+    at = frame.find(b"\x06\x04", options, packet.end - 6)
+    if at < 0:
+        return frame
+    changed = bytearray(frame)
+    changed[at + 2 : at + 6] = socket.inet_aton(address)
+    changed[packet.payload + 6 : packet.payload + 8] = b"\0\0"
+    return bytes(changed)
 
 
 def read_tcp(frame: bytes, packet: Packet) -> TcpHeader | None:
