@@ -68,3 +68,19 @@ def test_no_more_builders_run_than_may(workshop: Any) -> None:
     workshop.build(text, max_jobs="1")
     said = [event.text for event in workshop.events if isinstance(event, BuildLine)]
     assert said == ["a", "z"] * 6
+
+
+@pytest.mark.parametrize("inputs", [1, 2 * mounter.WORTHWHILE])
+def test_thousands_of_variables(inputs: int, workshop: Any) -> None:
+    text = """shWith "x" (builtins.listToAttrs (builtins.genList (n: { name = "v${toString n}"; value = "text ${toString n}"; }) 5000)
+      // { i = texts INPUTS; LD_PRELOAD = "none"; PATH = "/nowhere"; }) "env > $out" """
+    place = Path(workshop.build(text.replace("INPUTS", str(inputs))))
+    found = dict(line.split("=", 1) for line in place.read_text().splitlines())
+    assert {name: text for name, text in found.items() if name.startswith("v")} == {f"v{n}": f"text {n}" for n in range(5000)}
+    assert (found["LD_PRELOAD"], found["PATH"], found["HOME"]) == ("none", "/nowhere", "/homeless-shelter")
+
+
+def test_thousands_of_variables_in_capitals(workshop: Any) -> None:
+    text = 'shWith "x" (builtins.listToAttrs (builtins.genList (n: { name = "V${toString n}"; value = ""; }) 5000)) "echo > $out"'
+    error = workshop.fail(text)
+    assert error.code == "sandbox-unavailable" and "__structuredAttrs" in str(error.hint)

@@ -310,7 +310,8 @@ class Job:
         assert self._program is not None
         words = view.arguments()
         if len(words) > _MOST_ARGUMENTS:
-            raise SandboxError(f"too many variables for the sandbox: {len(view.environment)}", where=self._drv_path)
+            message = f"too many variables with names in capitals for the sandbox: {len(view.environment) - len(view.inherited())}"
+            raise SandboxError(message, where=self._drv_path, hint="`__structuredAttrs = true` passes attributes by a file")
         with ExitStack() as stack:
             filter_file = stack.enter_context(file_of(make_filter()))
             info, gate = os.pipe(), os.pipe()
@@ -323,6 +324,7 @@ class Job:
             if self._derivation.platform == "i686-linux" and self._settings.system == "x86_64-linux":
                 argv = ["setarch", "i686", "--", *argv]
 
+            environment = {"PATH": os.defpath, **view.inherited()}
             files = [arguments, filter_file, gate[0], *view.etc.values()]
 
             def open_gate() -> bool:
@@ -332,7 +334,7 @@ class Job:
                 return True
 
             if not mounted:
-                return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, is_ready=open_gate)
+                return self._run(argv, environment, "/", user, files, info, is_ready=open_gate)
             report = os.pipe()
             stack.callback(os.close, report[0])
 
@@ -340,7 +342,7 @@ class Job:
                 with open(report[1], "wb"):
                     ids = None if user is None else (user.uid, user.gid)
                     source = str(self._store.layout.real_store_dir)
-                    return self._mounter.start(argv, view.private_store, source, mounted, report[1], terminal, descriptors, ids)
+                    return self._mounter.start(argv, view.private_store, source, mounted, report[1], environment, terminal, descriptors, ids)
 
             def is_ready() -> bool:
                 # Nothing comes if bubblewrap has ended, and anything else than that all is mounted is an error.
@@ -349,7 +351,7 @@ class Job:
                     raise SandboxError(f"inputs cannot be mounted: {os.fsdecode(said)}", where=self._drv_path)
                 return bool(said) and open_gate()
 
-            return self._run(argv, {"PATH": os.defpath}, "/", user, files, info, start, is_ready)
+            return self._run(argv, environment, "/", user, files, info, start, is_ready)
 
     def _run(
         self,

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from nivalis.build import mounts
@@ -92,6 +92,7 @@ class Mounter:
         source: str,
         names: Sequence[str],
         report: int,
+        environment: Mapping[str, str],
         terminal: int,
         descriptors: Sequence[int],
         user: tuple[int, int] | None,
@@ -99,12 +100,15 @@ class Mounter:
         """Start a program, as `user` (user and group) if one is given, and mount `names` of the folder `source` in `folder`, read-only.
 
         They are seen when something is made in `folder` with the name MARK; it is removed, and then "1" is written to `report`, or else what
-        went wrong.  The program has `terminal` as its output, and `descriptors` under their numbers.  It must be waited for.  Raises OSError.
+        went wrong.  The program has `terminal` as its output, `descriptors` under their numbers, and `environment`.  It must be waited for.
+
+        Raises OSError.
         """
         given = [terminal, terminal, *descriptors]
         numbers = [1, 2, *descriptors]
         words = ["-" if user is None else f"{user[0]}:{user[1]}", str(len(numbers)), *map(str, numbers)]
         words += [folder, MARK, source, str(len(names)), *names]
+        words += [str(len(environment)), *(word for pair in environment.items() for word in pair)]
         with file_of(with_ends([*words, *argv])) as order, self._mutex:
             connection = self._connect()
             socket.send_fds(connection, [b"start"], [order, report, *given])

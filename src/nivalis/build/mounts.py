@@ -168,7 +168,8 @@ class _Server:
 
         The words in the file `order`, each ended by a zero byte: user and group or `-`; how many descriptors there are, and the number
         that each has in the program; the folder in which to mount and the name in it that says when; where the inputs are, how many there
-        are, and their names; the program and its arguments.  When all is mounted, "1" is written to `report`, or else what went wrong.
+        are, and their names; how many variables, and name and text of each; the program and its arguments.  When all is mounted, "1" is
+        written to `report`, or else what went wrong.
         """
         with open(order, "rb", closefd=False) as file:
             words = iter(file.read().split(b"\0")[:-1])
@@ -176,6 +177,7 @@ class _Server:
         numbers = [int(next(words)) for _ in range(int(next(words)))]
         folder, mark, source = next(words), next(words), next(words)
         build = _Build(report, folder, mark, source, [next(words) for _ in range(int(next(words)))])
+        environment = {next(words): next(words) for _ in range(int(next(words)))}
         _check(libc.unshare(_CLONE_NEWNS))
         try:
             # What is mounted in it from now on appears wherever it is seen by then.
@@ -184,7 +186,7 @@ class _Server:
             build.namespace = _open_namespace()
             number = _split_off()
             if number == 0:
-                _become(user, descriptors, numbers, list(words))
+                _become(user, descriptors, numbers, list(words), environment)
             build.end = os.pidfd_open(number)
         except OSError:
             if build.namespace >= 0:
@@ -264,7 +266,7 @@ def _split_off() -> int:
     return _check(libc.syscall(_SYS_CLONE3, order, ctypes.sizeof(order)))
 
 
-def _become(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv: list[bytes]) -> NoReturn:
+def _become(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv: list[bytes], environment: dict[bytes, bytes]) -> NoReturn:
     """Become a program, as `user`, with `descriptors` under their `numbers`."""
     try:
         _place(descriptors, numbers)
@@ -274,7 +276,7 @@ def _become(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], arg
             os.setgroups([])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-        os.execvp(argv[0], argv)
+        os.execvpe(argv[0], argv, environment)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(1)

@@ -24,6 +24,8 @@ __all__ = ["Sandbox", "check_available", "make_etc"]
 
 UID, GID = 1000, 100
 _PROGRAM = "bwrap"
+# Each is three of the 9,000 arguments that bubblewrap takes.
+_MOST_VARIABLES = 1000
 _MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _HINT = (
     "`--option sandbox false` builds without, unless the store is under another root: then a builder sees the whole machine and the "
@@ -83,10 +85,12 @@ class Sandbox:
             if not self._is_in_store(inside) and not self._is_in_farm(inside, links):
                 words += ["--ro-bind", outside, inside]
         words += ["--bind", self.build_dir, self.build_dir_inside, "--chdir", self.build_dir_inside]
-        # Never bubblewrap's own environment: there LD_PRELOAD would be obeyed before the sandbox stands.
-        words.append("--clearenv")
+        inherited = self.inherited()
+        if not inherited:
+            words.append("--clearenv")
         for name, text in self.environment.items():
-            words += ["--setenv", name, text]
+            if name not in inherited:
+                words += ["--setenv", name, text]
         # The store is last: bubblewrap reads the whole table of mounts for each that it makes.
         words += ["--perms", "0755", "--dir", self.store_dir, "--remount-ro", "/", "--bind", self.private_store, self.store_dir]
         if self.mark is not None:
@@ -99,6 +103,15 @@ class Sandbox:
             if self._is_in_store(inside):
                 words += ["--ro-bind", outside, inside]
         return words
+
+    def inherited(self) -> dict[str, str]:
+        """The variables that bubblewrap is to be started with, which then are the builder's: most of them, if there are too many for arguments.
+
+        Never one that bubblewrap or its libraries could obey, before the sandbox stands: those (LD_PRELOAD) are all in capitals.
+        """
+        if len(self.environment) <= _MOST_VARIABLES:
+            return {}
+        return {name: text for name, text in self.environment.items() if name != name.upper()}
 
     def _farm_links(self) -> dict[str, str]:
         """The links beside /usr, and what the farm has in /etc and the sandbox has not itself."""
