@@ -44,20 +44,21 @@ def main(words: Sequence[str]) -> int:
 
 
 def _switch(root: Root, toplevel: str, words: Sequence[str]) -> int:
-    from .switch import ACTIONS, check_machine, run_action, run_detached
+    from .switch import ACTIONS, check_machine, lock_machine, run_action, run_detached
 
     action, *rest = words or [""]
     if action == "menu":
         from .menu import write_menu
 
-        write_menu(root, System.read(toplevel), without=rest)
+        with lock_machine(root):
+            write_menu(root, System.read(toplevel), without=rest)
         return 0
     if action not in ACTIONS or rest:
         say(_USAGE)
         return 1
     if action not in ("switch", "test") or not root.is_live:
         return run_action(root, toplevel, action)
-    check_machine(root, System.read(toplevel))
+    check_machine(root, System.read(toplevel), has_menu=action == "switch")
     return run_detached(lambda: run_action(root, toplevel, action))
 
 

@@ -67,7 +67,8 @@ def activate(root: Root, toplevel: str, system: System) -> bool:
         _remove_etc(root, name)
     _make_etc(root, files, accounts)
     _write_noted(root, set(files))
-    root.write_file("/etc/NIXOS", b"")
+    if root.read("/etc/NIXOS") is None:
+        root.write_file("/etc/NIXOS", b"")
     if root.is_live:
         _set_up_machine(root, system)
     return _run_scripts(root, toplevel, system)

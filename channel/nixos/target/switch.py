@@ -37,7 +37,7 @@ from .places import BOOTED, CURRENT, Root, say, warn
 from .plan import Machine, Plan, Running, Step, make_plan
 from .systemd import Manager, find_shipped
 
-__all__ = ["ACTIONS", "LOG", "check_machine", "look_at_machine", "run_action", "run_detached"]
+__all__ = ["ACTIONS", "LOG", "check_machine", "lock_machine", "look_at_machine", "run_action", "run_detached"]
 
 ACTIONS = ("switch", "boot", "test", "dry-activate", "check", "plan")
 LOG = "/var/log/nixos-switch.log"
@@ -51,24 +51,25 @@ _BYWAYS = re.compile(r"run-(wrappers|credentials-.*|user-.*)\.mount|.*\.(scope|d
 def run_action(root: Root, toplevel: str, action: str) -> int:
     """Do one of ACTIONS with the system at `toplevel`; the exit status.  Raises TargetError, OSError."""
     system = System.read(toplevel)
-    check_machine(root, system)
+    if action in ("plan", "dry-activate"):
+        plan = make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel, system))
+        if action == "plan":
+            print(json.dumps(plan.to_json(), indent=2))
+        else:
+            _say_plan(plan)
+        return 0
+    check_machine(root, system, has_menu=action != "test")
     if action == "check":
         return 0
-    if action == "plan":
-        print(json.dumps(make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel, system)).to_json(), indent=2))
-        return 0
-    if action == "dry-activate":
-        _say_plan(make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel, system)), "would ")
-        return 0
-    with _lock(root):
+    with lock_machine(root):
         if action in ("switch", "boot") and system.boot is not None:
             say("updating GRUB 2 menu...")
             write_menu(root, system, root.strip(toplevel))
         return 0 if action == "boot" else _apply(root, toplevel, system)
 
 
-def check_machine(root: Root, system: System) -> None:
-    """Raises TargetError if the machine cannot become this system."""
+def check_machine(root: Root, system: System, *, has_menu: bool = True) -> None:
+    """Raises TargetError if the machine cannot become this system, or be booted with it by its menu."""
     if root.is_live:
         machine = os.uname().machine
         if system.system.partition("-")[0] != machine:
@@ -78,7 +79,7 @@ def check_machine(root: Root, system: System) -> None:
             raise TargetError("this machine does not run NixOS", code="not-nixos", hint=hint)
         if os.geteuid() != 0:
             raise TargetError("only root can switch a machine to another system", code="not-root", hint="use sudo")
-    if system.boot is not None:
+    if system.boot is not None and has_menu:
         check_room(root, [system], system.boot)
 
 
@@ -147,7 +148,9 @@ def _tell_manager(manager: Manager, plan: Plan, machine: Machine, before: str) -
         say("restarting systemd...")
     if (before != manager.toplevel or machine.pending) and not manager.reload_manager(again=is_other):
         status = 3
-    if plan.tmpfiles:
+    farms = [os.path.realpath(f"{toplevel}/sw") for toplevel in (before, manager.toplevel)]
+    # Packages bring such files, too.
+    if plan.tmpfiles or farms[0] != farms[1]:
         manager.make_temporary_files()
     manager.forget_failures(plan.forget)
     _say_units("reloading the following units", plan.reload)
@@ -197,7 +200,8 @@ def _read_note(root: Root) -> dict[str, str]:
 
 
 @contextmanager
-def _lock(root: Root) -> Iterator[None]:
+def lock_machine(root: Root) -> Iterator[None]:
+    """Be the only one who changes the machine.  Raises TargetError while another one does."""
     root.make_folder(_FOLDER)
     descriptor = os.open(root.place(_LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -221,7 +225,8 @@ def _say_units(text: str, steps: Collection[Step]) -> None:
         say(f"{text}: {', '.join(sorted(_names(steps)))}")
 
 
-def _say_plan(plan: Plan, would: str) -> None:
+def _say_plan(plan: Plan) -> None:
+    would = "would "
     _say_units(f"{would}stop the following units", plan.stop)
     _say_units(f"{would}NOT restart the following changed units", plan.skip)
     say(f"{would}activate the configuration...")
@@ -244,7 +249,7 @@ def run_detached(work: Any) -> int:
 
     What it writes goes to the log, and from there to stderr.  Raises TargetError while another one runs, whose log it is then.
     """
-    with _lock(Root()):
+    with lock_machine(Root()):
         pass
     with suppress(OSError):
         os.rename(LOG, f"{LOG}.1")

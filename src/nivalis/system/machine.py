@@ -88,13 +88,13 @@ class Machine:
 
     # ---- changing it ----
 
-    def check(self, toplevel: str) -> None:
+    def check(self, toplevel: str, action: str) -> None:
         """Raises MachineError if the machine cannot become the built system `toplevel`; nothing has been changed then."""
         from nivalis.system.target.places import Root
         from nivalis.system.target.switch import check_machine
 
         try:
-            check_machine(Root(), System.read(self.layout.real_path(toplevel)))
+            check_machine(Root(), System.read(self.layout.real_path(toplevel)), has_menu=action != "test")
         except TargetError as error:
             raise from_target(error) from None
 
@@ -104,7 +104,7 @@ class Machine:
 
     def switch(self, store: Store, toplevel: str, action: str) -> int:
         """Make a generation, unless `action` is `test`, and the machine what it says; the exit status of doing so.  Raises MachineError."""
-        self.check(toplevel)
+        self.check(toplevel, action)
         if action != "test":
             self.profile.switch_to_path(store, toplevel)
         return self.run(toplevel, [action])
@@ -112,7 +112,7 @@ class Machine:
     def roll_back(self, action: str, on_switch: Callable[[int, int], object]) -> int:
         """Go back to the generation before; as `switch`.  Raises MachineError, GenerationError."""
         toplevel = self.previous()
-        self.check(toplevel)
+        self.check(toplevel, action)
         if action != "test":
             self.profile.switch_to(on_switch=on_switch)
         return self.run(toplevel, [action])

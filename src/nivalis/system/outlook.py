@@ -95,7 +95,7 @@ def look_ahead(
         configuration.system.label,
         plan,
         _compare_closures(store, old, configuration.toplevel) if is_built else _compare_named(store, plan, machine, configuration),
-        _measure(store, builds, configuration.snapshot),
+        _measure(store, builds, configuration),
         _foresee_menu(machine, configuration),
     )
 
@@ -129,12 +129,12 @@ def _compare_named(store: Store, plan: Plan, machine: Machine, configuration: Co
 # ---- the effort ----
 
 
-def _measure(store: Store, plan: BuildPlan, snapshot: str | None) -> Effort:
+def _measure(store: Store, plan: BuildPlan, configuration: Configuration) -> Effort:
     debs = {goal.derivation.env.get("path", "") for goal in plan.goals.values() if goal.derivation.builder == "builtin:debian-fetch"}
     download, needed = plan.download_size, plan.unpacked_size
     is_known = True
     if debs:
-        records = _find_records(snapshot, debs)
+        records = _find_records(configuration.snapshot, debs)
         is_known = len(records) == len(debs)
         download += sum(record["size"] for record in records.values())
         needed += sum(record["size"] + record.get("installedSize", 0) * 1024 for record in records.values())
@@ -144,7 +144,7 @@ def _measure(store: Store, plan: BuildPlan, snapshot: str | None) -> Effort:
         download=download,
         needed=needed if is_known else None,
         store_free=_free(str(store.layout.real_store_dir)) or 0,
-        boot_free=_free("/boot"),
+        boot_free=None if configuration.system.boot is None else _free("/boot"),
     )
 
 
