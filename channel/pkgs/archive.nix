@@ -156,6 +156,7 @@ in
 {
   inherit (about) system;
   inherit about names packages;
+  folder = snapshot;
 
   /** Names that are no identifiers, spelled as ones: `libstdc__6`, `python3_11`, `_7zip`. */
   spelled = mapAttrs (_: name: packages.${name}) (read "spelled.json");

@@ -35,12 +35,12 @@ let
     // {
       inherit lib system config overlays;
       inherit (archive) makeFarm makeFarm' virtual;
-      nivalis = import ./nivalis.nix { inherit lib; };
+      nivalis = import ./nivalis { inherit lib; pkgs = self; };
       inherit (import ./stdenv { inherit lib archive config; pkgs = self; }) stdenv stdenvNoCC mkShell mkShellNoCC;
 
       /** Debian's packages and no other names: `debian.docker` is what the archive calls so. */
       debian = archive.packages;
-      snapshot = archive.about;
+      snapshot = archive.about // { inherit (archive) folder; };
 
       callPackage = lib.callPackageWith self;
       callPackages = lib.callPackagesWith self;

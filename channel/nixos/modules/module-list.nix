@@ -18,6 +18,7 @@
   ./programs/bash.nix
   ./programs/debian-commands.nix
   ./programs/git.nix
+  ./programs/nivalis.nix
   ./programs/ssh.nix
   ./rename.nix
   ./security/ca.nix

@@ -49,14 +49,15 @@ _BUILDERS = {
     "debian-launchers": "nivalis.debian.launchers:build",
     "debian-package": "nivalis.debian.package:build",
     "fetchurl": "nivalis.build.fetchurl:build",
+    "pypi-fetch": "nivalis.fetch.pypi:build",
     "unpack-channel": "nivalis.build.unpack_channel:build",
 }
 # Who says, from the user's environment, what such a builder is told beside its derivation.
-_CONFIGURED = {"debian-fetch": "nivalis.debian.mirror:builder_variables"}
+_CONFIGURED = {"debian-fetch": "nivalis.debian.mirror:builder_variables", "pypi-fetch": "nivalis.fetch.pypi:builder_variables"}
 # Which a worker may run: they look at nothing but their inputs, and take the place where to write beside the output's path.
 _TAME = frozenset({"debian-package"})
 # What fetches for one in this process.
-_FETCHERS = {"debian-fetch": "nivalis.debian.fetch:Fetcher"}
+_FETCHERS = {"debian-fetch": "nivalis.debian.fetch:Fetcher", "pypi-fetch": "nivalis.fetch.pypi:Fetcher"}
 _PYTHON = [sys.executable, "-P", "-B", "-m"]
 _SYSTEM_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/ld.so.cache", "/etc/alternatives")
 

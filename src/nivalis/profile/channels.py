@@ -285,7 +285,22 @@ def _make_debian_channel(store: Store, places: Places, channel: Channel, source:
         # What Python leaves beside the programs of systems would make another store path of the same channel.
         shutil.copytree(expressions, f"{folder}/tree/{channel.name}", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         os.symlink(snapshot, f"{folder}/tree/{channel.name}/snapshot")
-        return store.add_path(f"{folder}/tree", f"{channel.name}-{date}", references=[snapshot])
+        # nivalis itself, which systems of this channel have.
+        _copy_own_files(f"{folder}/own")
+        own = store.add_path(f"{folder}/own", "nivalis-source")
+        os.symlink(own, f"{folder}/tree/{channel.name}/nivalis")
+        return store.add_path(f"{folder}/tree", f"{channel.name}-{date}", references=[snapshot, own])
+
+
+def _copy_own_files(target: str) -> None:
+    """Copy the package to `target`/nivalis, without its channel and what running it leaves there, as the channel's `pkgs/nivalis` does."""
+    package = os.path.dirname(os.path.abspath(nivalis.__file__))
+    unwanted = {f"{package}/_channel", f"{package}/system/target"}
+
+    def ignore(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if name == "__pycache__" or f"{folder}/{name}" in unwanted]
+
+    shutil.copytree(package, f"{target}/nivalis", symlinks=True, ignore=ignore)
 
 
 def _own_expressions() -> str:

@@ -16,7 +16,15 @@
       name = "brightbox-image-${config.system.nixos.label}";
     };
 
-    virtualisation.diskImage.contents."etc/nixos/configuration.nix" = lib.mkDefault ./brightbox-config.nix;
+    # The server can rebuild itself: it has its definition, the channel it was made from, and nivalis.
+    programs.nivalis.enable = lib.mkDefault true;
+    virtualisation.diskImage = {
+      channels = lib.mkDefault (pkgs.nivalis.makeChannels "nixos");
+      contents = {
+        "etc/nixos/configuration.nix" = lib.mkDefault ./brightbox-config.nix;
+        "root/.nix-channels" = lib.mkDefault (pkgs.writeText "nix-channels" "debian:${(builtins.head pkgs.snapshot.suites).codename} nixos\n");
+      };
+    };
 
     fileSystems."/" = {
       device = "/dev/disk/by-label/${config.virtualisation.diskImage.label}";

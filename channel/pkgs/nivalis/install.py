@@ -1,0 +1,66 @@
+"""Make a virtual environment with nivalis in it; runs as a builder (see default.nix).
+
+It is what `python -m venv` and pip make (https://docs.python.org/3/library/venv.html), but that byte code is compiled beforehand, since nobody
+can write it into the store, and is never compared with its source, whose time says nothing there.
+"""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import py_compile
+import shutil
+import zipfile
+
+SCRIPT = """#!{out}/bin/python3
+import sys
+from {module} import {function}
+sys.exit({function}())
+"""
+# Whole files of data as code, which nobody loads often.
+NOT_COMPILED = "pygments/lexers"
+
+
+def main() -> None:
+    variables = os.environ
+    out, version = variables["out"], variables["python"]
+    home = f"{variables['farm']}/usr/bin"
+    packages = f"{out}/lib/python{version}/site-packages"
+    os.makedirs(f"{out}/bin")
+    os.makedirs(packages)
+    with open(f"{out}/pyvenv.cfg", "w", encoding="utf-8") as file:
+        file.write(f"home = {home}\ninclude-system-site-packages = false\nversion = {version}\n")
+    for name in ("python", "python3", f"python{version}"):
+        os.symlink(f"{home}/python3", f"{out}/bin/{name}")
+    for wheel in variables["wheels"].split():
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(packages)
+    shutil.copytree(f"{variables['source']}/nivalis", f"{packages}/nivalis", symlinks=True)
+    os.chmod(f"{packages}/nivalis", 0o755)
+    os.symlink(variables["channel"], f"{packages}/nivalis/_channel")
+    os.chmod(f"{packages}/nivalis/system", 0o755)
+    os.symlink("../_channel/nixos/target", f"{packages}/nivalis/system/target")
+    for name, entry in json.loads(variables["programs"]).items():
+        module, _, function = entry.partition(":")
+        place = f"{out}/bin/{name}"
+        with open(place, "w", encoding="utf-8") as file:
+            file.write(SCRIPT.format(out=out, module=module, function=function))
+        os.chmod(place, 0o755)
+    compile_all(packages)
+
+
+def compile_all(packages: str) -> None:
+    for folder, _, _ in os.walk(packages):
+        os.chmod(folder, 0o755)
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    for entry in sorted(os.listdir(packages)):
+        place = f"{packages}/{entry}"
+        if os.path.isdir(place) and not entry.endswith(".dist-info"):
+            for folder, _, _ in os.walk(place):
+                if NOT_COMPILED not in folder:
+                    compileall.compile_dir(folder, maxlevels=0, quiet=2, invalidation_mode=mode, stripdir=packages, prependdir=packages, workers=0)
+
+
+if __name__ == "__main__":
+    main()
