@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
+import oracle
 from debian_archive import stanza
 from debian_debs import Entry, file, link, make_deb
 from fetch_server import serve
@@ -168,6 +169,21 @@ def test_shells(world: World) -> None:
     assert world.say("nix-shell", "--run", "greet $WORD") == "hook\nhello, word"
     # The same from the cache.
     assert world.say("nix-shell", "--run", "greet $WORD") == "hook\nhello, word"
+
+
+def test_what_is_installed_is_plain_data(world: World, tmp_path: Path) -> None:
+    nix, reason = oracle.cppnix28()
+    if nix is None:
+        pytest.skip(reason)
+    file = tmp_path / "default.nix"
+    file.write_text(
+        f"with import {ROOT}/channel {{ snapshot = {world.folder.parent}/testix; config = {{ }}; overlays = [ ]; }};"
+        '[ greet.inProfile plain.inProfile (buildEnv { name = "x"; paths = [ greet plain ]; }).inProfile ]'
+    )
+    theirs = nix.instantiate([str(file)], store=tmp_path / "cppnix")
+    assert theirs.status == 0, theirs.stderr
+    ours = subprocess.run([sys.executable, "-c", FACE.format("nix_instantiate"), file], env=world.env, capture_output=True, text=True, check=True)
+    assert ours.stdout.split() == [line for line in theirs.stdout.split() if line.endswith(".drv")]
 
 
 def test_run(world: World) -> None:
