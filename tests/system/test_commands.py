@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from nivalis.cli.group import nivalis_group
+from nivalis.cli.nix_collect_garbage import nix_collect_garbage
+from nivalis.cli.nix_env import nix_env
 from nivalis.cli.nixos_option import nixos_option
 from nivalis.cli.nixos_rebuild import nixos_rebuild
 from nivalis.errors import NivalisError
@@ -197,3 +199,37 @@ def test_nixos_option(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(NivalisError) as caught:
         nixos_option(["-f", "system.nix", "services.wep"])
     assert (caught.value.code, caught.value.hint) == ("no-option", "did you mean `web`?")
+
+
+# ---------------------------------------------------------------------------------------------------- generations that go
+
+
+@pytest.mark.parametrize("words", [["nix-collect-garbage", "-d"], ["nix-env", "-p", "PROFILE", "--delete-generations", "1", "2"]])
+@pytest.mark.parametrize("works", [True, False])
+def test_a_generation_leaves_the_menu_before_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], works: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NIX_REMOTE", raising=False)
+    for name, folder in {"NIX_STORE_DIR": "store", "NIX_STATE_DIR": "var", "NIX_LOG_DIR": "log", "HOME": "home"}.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    layout = StoreLayout.parse("", os.environ)
+    profile = Machine(layout).profile
+    # What the real program is asked, and that the links are there when it is.
+    script = f"#!/bin/sh\necho $@ > {tmp_path}/asked\nls {profile.path}-[12]-link || exit 9\n{'' if works else 'exit 1'}\n"
+    with Store.open(layout) as store:
+        for number in (1, 2, 3):
+            toplevel = make_toplevel(tmp_path / str(number), make_data(label=str(number)))
+            (toplevel / "bin").mkdir()
+            (toplevel / "bin/switch-to-configuration").write_text(script)
+            (toplevel / "bin/switch-to-configuration").chmod(0o755)
+            profile.switch_to_path(store, store.add_path(toplevel, f"nixos-system-{number}"))
+    command, *rest = (str(profile.path) if word == "PROFILE" else word for word in words)
+    run = nix_collect_garbage if command == "nix-collect-garbage" else nix_env
+    if works:
+        run(rest)
+    else:
+        with pytest.raises(NivalisError) as caught:
+            run(rest)
+        assert caught.value.code == "boot-menu"
+    assert (tmp_path / "asked").read_text() == f"menu {profile.path}-1-link {profile.path}-2-link\n"
+    assert [one.number for one in profile.generations()] == ([3] if works else [1, 2, 3])

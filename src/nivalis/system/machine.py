@@ -125,9 +125,12 @@ def take_from_menu(layout: StoreLayout, profile: Path, generations: Sequence[Gen
     Raises MachineError, and nothing must be removed then.
     """
     is_system = profile == layout.profiles_dir / "system" or profile.parent == layout.profiles_dir / "system-profiles"
-    toplevel = linked_path(layout, str(layout.profiles_dir / "system"))
-    program = f"{layout.real_path(toplevel)}/{_PROGRAM}" if toplevel is not None else ""
-    if not generations or not is_system or layout.is_moved or not os.path.exists(program):
+    if not generations or not is_system or layout.is_moved:
+        return
+    # The system that boots knows how; where all systems have other profiles, that of this one.
+    places = (f"{Profile(place, layout).environment}/{_PROGRAM}" for place in (layout.profiles_dir / "system", profile))
+    program = next((place for place in places if os.path.exists(place)), None)
+    if program is None:
         return
     done = subprocess.run([program, "menu", *(str(one.link) for one in generations)], check=False)
     if done.returncode:
