@@ -83,6 +83,7 @@ class RunningCloud:
     base: str
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> State:
@@ -146,7 +147,7 @@ def run_cloud(folder: Path, *, machines: Any = None, library: bool = True) -> It
     made = machines(cloud, api) if machines else NoMachines()
     cloud.machines = made
     made.ended = api.servers.ended
-    running = RunningCloud(cloud, base)
+    running = RunningCloud(cloud, base, log=log)
     app = make_app(api)
     server = uvicorn.Server(uvicorn.Config(_with_faults(app, running), loop="asyncio", http="h11", lifespan="off", log_config=None))
     ready = threading.Event()

@@ -62,6 +62,18 @@ def test_answers_pass_for_as_long_as_a_flow_is_remembered(state: State) -> None:
     assert not firewall.passes(Flow(ICMP, "192.0.2.2", 0, 0), inbound=True)
 
 
+def test_flows_outlive_a_change_of_rules_that_still_accepts_them(state: State) -> None:
+    (group,) = state.all("server_group")
+    firewall = Firewall()
+    server = {"server_groups": [group["id"]]}
+    firewall.set_rules(policy_rules(state, server))
+    download, page = Flow(TCP, "192.0.2.1", 443, 40000), Flow(TCP, OUTSIDE, 50000, 80)
+    assert firewall.passes(download, inbound=False) and firewall.passes(page, inbound=True)
+    state.remove(next(rule["id"] for rule in state.all("firewall_rule") if rule.get("destination_port") == "22,80,443"))
+    firewall.set_rules(policy_rules(state, server))
+    assert firewall.passes(download, inbound=True) and not firewall.passes(page, inbound=True)
+
+
 def test_rules_by_address_port_and_resource(state: State) -> None:
     interface = state.add("interface", "int", {"ipv4_address": "10.1.2.6", "ipv6_address": "2a02:1348:110::6"})
     server = state.add("server", "srv", {"status": "active", "server_groups": [], "interface": interface["id"]})

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nivalis.cloud.auth import Authenticator
     from nivalis.cloud.config import ClientConfig, ConfigFile
     from nivalis.cloud.http import HttpDoor
+    from nivalis.cloud.orbit import Orbit
     from nivalis.fetch.network import Network
 
 __all__ = ["CANNOT_AUTHENTICATE", "Desk", "Kind", "NounGroup", "Words", "add_verbs", "as_work", "ids", "json_option"]
@@ -83,6 +84,15 @@ class Desk:
         client = self.chosen()
         account = self.account or client.default_account
         return Brightbox(self.door(), self.authenticator(client), api_url=client.api_url, account=account)
+
+    def orbit(self) -> Orbit:
+        """The object storage of the chosen client, which wants a user's password anew.  Raises CloudConfigError."""
+        from nivalis.cloud.orbit import Orbit
+
+        client = self.chosen()
+        user = client.username or client.client_id
+        key = client.secret if not client.username else client.password or _ask(f"Password of {user}")
+        return Orbit(self.door(), client.orbit_url, user, key)
 
     def show_list(self, columns: Sequence[str], rows: Sequence[Row], values: object = None) -> None:
         self._write(format_json(rows if values is None else values) if self.as_json else format_list(columns, rows, simple=self.simple))

@@ -13,15 +13,10 @@ from nivalis.cli.cloud_tables import Row
 
 if TYPE_CHECKING:
     from nivalis.cloud.api import Brightbox
-    from nivalis.cloud.config import ClientConfig
     from nivalis.cloud.models import Image
 
-__all__ = ["KIND", "images", "upload_and_register"]
+__all__ = ["KIND", "images"]
 
-# Where images are put that the cloud is to fetch; a container called `images` is the cloud's own.
-_CONTAINER = "nivalis"
-# How long an import may take: the real cloud takes some 20 s for one of 500 MB.
-_IMPORT = 1800.0
 _MODES = click.Choice(["virtio", "compatibility"])
 _TRUTH = click.Choice(["true", "false"])
 
@@ -127,35 +122,31 @@ def _register(
     cloud = desk.cloud()
     fields |= {"public": public == "true", "compatibility_mode": mode == "compatibility"}
     if file is not None:
-        image = upload_and_register(desk, cloud, file, fields)
+        image = _upload(desk, cloud, file, fields)
     else:
         image = cloud.images.register(**given, **fields)
         if wait:
-            image = cloud.images.wait(image.id, {"available"}, deadline=_IMPORT)
+            from nivalis.cloud.imports import IMPORT_DEADLINE
+
+            image = cloud.images.wait(image.id, {"available"}, deadline=IMPORT_DEADLINE)
     desk.show_list(KIND.columns, [_row(image)], image)
 
 
-def upload_and_register(desk: Desk, cloud: Brightbox, file: Path, fields: dict[str, Any], client: ClientConfig | None = None) -> Image:
-    """Put a file into Orbit, have it imported, and take it away again.  Raises CloudError, OSError."""
+def _upload(desk: Desk, cloud: Brightbox, file: Path, fields: dict[str, Any]) -> Image:
     from nivalis.cli.downloading import DownloadProgress
-    from nivalis.cloud.orbit import Orbit
+    from nivalis.cloud.imports import import_file
 
-    client = client or desk.chosen()
-    user, key = (client.username, client.password) if client.username else (client.client_id, client.secret)
-    orbit = Orbit(desk.door(), client.orbit_url, user, key)
     progress = DownloadProgress(file.name)
+
+    def say_import(image: Image) -> None:
+        progress.close()
+        desk.say(f"Importing {image.id}")
+
     desk.say(f"Uploading {file}")
     try:
-        orbit.upload(_CONTAINER, file.name, file, on_progress=progress.advance, on_retry=progress.retry)
+        return import_file(cloud, desk.orbit(), file, on_progress=progress.advance, on_retry=progress.retry, on_import=say_import, **fields)
     finally:
         progress.close()
-    fields = {**fields, "name": fields.get("name") or file.name}
-    image = cloud.images.register(http_url=orbit.temp_url(_CONTAINER, file.name, lasts=2 * _IMPORT), **fields)
-    desk.say(f"Importing {image.id}")
-    try:
-        return cloud.images.wait(image.id, {"available"}, deadline=_IMPORT)
-    finally:
-        orbit.delete(_CONTAINER, file.name)
 
 
 @images.command("update")

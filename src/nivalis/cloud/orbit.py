@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,9 +117,11 @@ class Orbit:
     def temp_url(self, container: str, name: str, *, lasts: float = 3600, method: str = "GET") -> str:
         """An address with which anyone may fetch the object for `lasts` seconds.  Raises CloudError."""
         self._authenticate()
-        # A key of our own is derived from the secret, so that another machine makes the same and does not end our addresses.
-        key = hmac.new(self._key.encode(), b"nivalis temp-url", hashlib.sha256).hexdigest()
-        self._check(self._ask("POST", self._storage, b"", secrets={"X-Account-Meta-Temp-Url-Key": key}))
+        # Another key would end the addresses that others have made.
+        key = self._check(self._ask("HEAD", self._storage)).headers.get("x-account-meta-temp-url-key", "")
+        if not key:
+            key = secrets.token_hex(20)
+            self._check(self._ask("POST", self._storage, b"", secrets={"X-Account-Meta-Temp-Url-Key": key}))
         return sign_temp_url(self._place(container, name), key, int(self._clock() + lasts), method)
 
     # ---- one segment ----

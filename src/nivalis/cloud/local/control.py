@@ -71,14 +71,12 @@ def start_service(places: Places, options: Sequence[str] = ()) -> Running:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
     end = time.monotonic() + _STARTING
     while time.monotonic() < end:
+        has_ended = process.poll() is not None
         running = find_running(places)
-        if running is not None and running.pid == process.pid:
+        if running is not None and (has_ended or running.pid == process.pid):
             return running
-        if process.poll() is not None:
-            # Two that start at once: one of them has the lock.
-            running = find_running(places)
-            if running is not None:
-                return running
+        # Of two that start at once, one gets the lock, and the other one waits for what that one says.
+        if has_ended and not _is_held(places):
             with open(places.log, "rb") as log:
                 log.seek(begin)
                 text = log.read().decode(errors="replace").strip()

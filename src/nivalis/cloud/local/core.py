@@ -96,6 +96,13 @@ class LocalCloud:
         await self.machines.close()
 
     def change(self, document: Document, status: str, **fields: Any) -> Document:
-        """A new status, if the document is still there."""
+        """A new status."""
         self.say(f"{document['id']} is {status}")
         return self.state.change(document["id"], status=status, **fields)
+
+    def settle(self, document: Document, status: str, *, of: str, **fields: Any) -> bool:
+        """A new status for what is still `of` another; what has been destroyed meanwhile stays that."""
+        if self.state.get(document["id"])["status"] != of:
+            return False
+        self.change(document, status, **fields)
+        return True

@@ -27,6 +27,7 @@ _RESOURCE = re.compile(r"(srv|grp|lba)-[a-z0-9]+")
 _PORT = re.compile(r"\d{1,5}([-:]\d{1,5})?")
 # How long a flow is remembered that nothing passes through, in seconds: a connection's keep-alive is two hours.
 _TCP_IDLE, _OTHER_IDLE = 2.5 * 3600, 30.0
+_MOST_FLOWS = 4096
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -70,32 +71,49 @@ def _matches(ranges: Sequence[tuple[int, int]], port: int) -> bool:
     return not ranges or any(first <= port <= last for first, last in ranges)
 
 
+class _Known(NamedTuple):
+    """A flow until `end`, the packet that was accepted, and in which direction that went."""
+
+    end: float
+    first: Flow
+    inbound: bool
+
+
 class Firewall:
     """One server's: its rules, and the flows that were accepted."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rules: tuple[Rule, ...] = ()
-        self._flows: dict[Flow, float] = {}
+        self._flows: dict[Flow, _Known] = {}
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
-        """Rules from now on; flows that they no longer accept end."""
+        """Rules from now on; flows that none of them accepts end."""
         self._rules = tuple(rules)
-        self._flows.clear()
+        self._flows = {flow: known for flow, known in self._flows.items() if self._is_accepted(known.first, known.inbound)}
 
     def passes(self, flow: Flow, *, inbound: bool) -> bool:
         """Whether a packet may pass, to the server or from it."""
         time_now = self._clock()
-        if self._flows.get(flow, 0) > time_now or any(rule.inbound == inbound and rule.accepts(flow) for rule in self._rules):
-            if flow.protocol in (1, 58):
-                # The answer to an echo request is of another type.
-                answer = flow._replace(remote_port={8: 0, 128: 129}.get(flow.local_port, flow.local_port))
-                flow = answer._replace(local_port=answer.remote_port)
-            self._flows[flow] = time_now + (_TCP_IDLE if flow.protocol == 6 else _OTHER_IDLE)
-            if len(self._flows) > 4096:
-                self._flows = {one: end for one, end in self._flows.items() if end > time_now}
+        end = time_now + (_TCP_IDLE if flow.protocol == _PROTOCOLS["tcp"] else _OTHER_IDLE)
+        known = self._flows.get(flow)
+        if known is not None and known.end > time_now:
+            self._flows[flow] = known._replace(end=end)
             return True
-        return False
+        if not self._is_accepted(flow, inbound):
+            return False
+        answer = flow
+        if flow.protocol in (1, 58):
+            # The answer to an echo request is of another type.
+            kind = {8: 0, 128: 129}.get(flow.local_port, flow.local_port)
+            answer = flow._replace(remote_port=kind, local_port=kind)
+        self._flows[answer] = _Known(end, flow, inbound)
+        if len(self._flows) > _MOST_FLOWS:
+            self._flows = {one: known for one, known in self._flows.items() if known.end > time_now}
+        return True
+
+    def _is_accepted(self, flow: Flow, inbound: bool) -> bool:
+        return any(rule.inbound == inbound and rule.accepts(flow) for rule in self._rules)
 
     def open_ports(self, protocol: int) -> list[tuple[int, int]]:
         """The ranges of ports that somebody on this machine may reach."""

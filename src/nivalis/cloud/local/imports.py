@@ -21,7 +21,7 @@ from nivalis.errors import NivalisError
 from nivalis.fetch.network import Network
 from nivalis.fetch.transport import download
 
-__all__ = ["Probed", "find_qemu_img", "import_image", "probe_image", "remove_unused_images"]
+__all__ = ["Probed", "find_qemu_img", "finish_import", "import_image", "probe_image", "remove_unused_images"]
 
 _FORMATS = frozenset({"raw", "qcow2", "vdi", "vhdx", "vpc"})
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"))
@@ -79,14 +79,17 @@ async def import_image(cloud: LocalCloud, image: Document, network: Network) -> 
     except (NivalisError, OSError, ValueError) as error:
         target.unlink(missing_ok=True)
         cloud.say(f"import of {image['id']}: {error}")
-        cloud.change(image, "failed")
+        cloud.settle(image, "failed", of="creating")
         return
     os.chmod(target, 0o400)
-    current = cloud.state.get(image["id"])
-    if current["status"] != "creating":
-        target.unlink(missing_ok=True)
-        return
-    cloud.change(image, "available", format=probed.format, virtual_size=probed.virtual_size, disk_size=probed.disk_size)
+    finish_import(cloud, image, target, probed)
+
+
+def finish_import(cloud: LocalCloud, image: Document, file: Path, probed: Probed) -> None:
+    """The file of an image is there; without anybody who still wants it, it goes."""
+    sizes = {"format": probed.format, "virtual_size": probed.virtual_size, "disk_size": probed.disk_size}
+    if not cloud.settle(image, "available", of="creating", **sizes):
+        file.unlink(missing_ok=True)
 
 
 def remove_unused_images(cloud: LocalCloud) -> None:

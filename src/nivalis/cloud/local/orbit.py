@@ -100,6 +100,9 @@ class OrbitServer:
             if key:
                 _write(self._folder / "account.json", json.dumps({"key": key}).encode())
             return Response(status_code=204)
+        key = self._account_data().get("key")
+        if request.method == "HEAD":
+            return Response(status_code=204, headers={"X-Account-Meta-Temp-Url-Key": key} if key else {})
         names = sorted(unquote(one.name) for one in self._folder.iterdir() if one.is_dir())
         return _list_names(request, [{"name": name} for name in names])
 

@@ -16,7 +16,7 @@ from typing import Any
 from nivalis.cloud.errors import CloudError
 from nivalis.cloud.local.answers import Problem
 from nivalis.cloud.local.core import MachineSpec
-from nivalis.cloud.local.imports import probe_image, remove_unused_images
+from nivalis.cloud.local.imports import finish_import, probe_image, remove_unused_images
 from nivalis.cloud.local.resources import CloudIps, Kind
 from nivalis.cloud.local.state import ACCOUNT, REGION, Document, now
 
@@ -211,22 +211,26 @@ class Servers(Kind):
             await self.cloud.machines.create(self.spec(document))
         except (CloudError, OSError) as error:
             self.cloud.say(f"building {document['id']}: {error}")
-            self.cloud.change(document, "failed")
+            self.cloud.settle(document, "failed", of="creating")
             return
         if address:
             identifier = CloudIps(self.cloud).create({})["id"] if str(address).lower() == "true" else str(address)
             self.state.change(identifier, interface=document["interface"])
-        if self.state.get(document["id"])["status"] == "creating":
-            await self.power_on(document)
+        await self.power_on(document)
 
     async def power_on(self, document: Document) -> None:
+        """Start the machine of a server that is there still."""
+        before = self.state.get(document["id"])["status"]
+        if before not in ("creating", "inactive", "active"):
+            return
         try:
             await self.cloud.machines.start(self.spec(document))
         except (CloudError, OSError) as error:
             self.cloud.say(f"starting {document['id']}: {error}")
-            self.cloud.change(document, "failed")
+            self.cloud.settle(document, "failed" if before == "creating" else "inactive", of=before)
             return
-        self.cloud.change(document, "active", started_at=now())
+        if not self.cloud.settle(document, "active", of=before, started_at=now()):
+            await self.cloud.machines.stop(document["id"])
 
     def ended(self, identifier: str) -> None:
         """Its machine has ended, by itself or not."""
@@ -252,6 +256,6 @@ class Servers(Kind):
         except (CloudError, OSError) as error:
             target.unlink(missing_ok=True)
             self.cloud.say(f"snapshot of {document['id']}: {error}")
-            self.cloud.change(image, "failed")
+            self.cloud.settle(image, "failed", of="creating")
             return
-        self.cloud.change(image, "available", format=probed.format, virtual_size=probed.virtual_size, disk_size=probed.disk_size)
+        finish_import(self.cloud, image, target, probed)
