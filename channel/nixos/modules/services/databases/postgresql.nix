@@ -181,7 +181,7 @@ in
         User = "postgres";
         Group = "postgres";
         ExecStart = "${bin}/postgres";
-        ExecReload = "${pkgs.debian.coreutils}/bin/kill -HUP $MAINPID";
+        ExecReload = "${pkgs.debian.procps}/bin/kill -HUP $MAINPID";
         # Clients are disconnected; without, the server would wait for them.
         KillSignal = "SIGINT";
         KillMode = "mixed";

@@ -178,7 +178,7 @@ in
           Type = "notify";
           ExecStartPre = "${package}/usr/sbin/sshd -t -f /etc/ssh/sshd_config";
           ExecStart = "${package}/usr/sbin/sshd -D -f /etc/ssh/sshd_config";
-          ExecReload = [ "${package}/usr/sbin/sshd -t -f /etc/ssh/sshd_config" "${pkgs.debian.coreutils}/bin/kill -HUP $MAINPID" ];
+          ExecReload = [ "${package}/usr/sbin/sshd -t -f /etc/ssh/sshd_config" "${pkgs.debian.procps}/bin/kill -HUP $MAINPID" ];
           KillMode = "process";
           Restart = "on-failure";
           RuntimeDirectory = "sshd";

@@ -245,7 +245,7 @@ in
         serviceConfig = {
           ExecStartPre = "${server} -t";
           ExecStart = server;
-          ExecReload = [ "${server} -t" "${pkgs.debian.coreutils}/bin/kill -HUP $MAINPID" ];
+          ExecReload = [ "${server} -t" "${pkgs.debian.procps}/bin/kill -HUP $MAINPID" ];
           Restart = "always";
           RestartSec = "10s";
           User = cfg.user;
