@@ -125,18 +125,16 @@ def test_a_server_on_its_own_kernel(factory: Factory, tmp_path: Path) -> None:
         assert machine.run("systemctl is-system-running --wait") == "running", machine.run("systemctl --failed")
         assert machine.run("uname -r; hostname") == f"{os.readlink(factory.real(factory.build(SERVER)) / 'kernel').rpartition('vmlinuz-')[2]}\nweb1"
         assert machine.run("findmnt -no SOURCE,FSTYPE /; findmnt -no SOURCE,FSTYPE /data").split() == ["/dev/vda", "ext4", "/dev/vdb", "ext4"]
-        assert (
-            machine.run("sysctl -n vm.swappiness; ls -d /sys/class/net/dummy*; lsmod | grep -c kvm")
-            == "11\n/sys/class/net/dummy0\n/sys/class/net/dummy1\n0"
-        )
+        assert machine.run("sysctl -n vm.swappiness; ls -1d /sys/class/net/dummy*").split() == [
+            "11",
+            "/sys/class/net/dummy0",
+            "/sys/class/net/dummy1",
+        ]
+        assert machine.run("lsmod | grep -c kvm; modprobe loop; lsmod | grep -c loop").split() == ["0", "1"]
         assert machine.run("swapon --noheadings --show=NAME,SIZE").split() == ["/var/swap", "16M"]
-        assert machine.run("modprobe -n -v loop").endswith("loop.ko") or machine.run("modprobe -n -v loop") == ""
-        assert (
-            machine.run("resolvectl dns | grep -c 10.0.2.3; networkctl is-online 2>/dev/null; ip -4 -br a | grep -o 10.0.2.15").splitlines()[::2]
-            == ["1"]
-            or True
-        )
-        assert machine.run("date +%Z; id -nG alice; hi").splitlines()[1:] == ["users sudo", "hi"]
+        assert machine.run("resolvectl dns | grep -o 10.0.2.3; ip -4 -br address | grep -o 10.0.2.15").split() == ["10.0.2.3", "10.0.2.15"]
+        assert machine.run("date +%Z; id -nG alice; hi").splitlines() == ["GMT", "users sudo", "hi"]
+        assert machine.run("man -w configuration.nix").startswith("/usr/local/share/man/man5")
         machine.run("systemctl poweroff")
         assert machine.wait_for_end() == 0
         assert "Power down" in machine.said

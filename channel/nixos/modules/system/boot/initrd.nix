@@ -23,7 +23,8 @@ let
         script = "${./initrd.sh}";
         inherit mounts;
         load = cfg.kernelModules;
-        available = cfg.availableKernelModules ++ map (fs: fs.fsType) needed ++ cfg.supportedFilesystems;
+        available = cfg.availableKernelModules;
+        filesystems = lib.unique (map (fs: fs.fsType) needed ++ cfg.supportedFilesystems);
         commands = { preDevice = cfg.preDeviceCommands; postDevice = cfg.postDeviceCommands; postMount = cfg.postMountCommands; };
         inherit (cfg) verbose;
         configuration = config.boot.extraModprobeConfig;

@@ -1,8 +1,8 @@
 """An initrd: Busybox, a script, and the kernel modules that disks need, with what these need.
 
 It runs as a builder.  The variable `descriptionPath` names a file of JSON: `tree` is a kernel's folder of modules with the index of depmod(8);
-`load` are modules that are loaded in any case, `available` those that are loaded for their devices; `mounts`, `commands` and `configuration`
-(lines of modprobe.d(5), of which `options` count) are what the script works with.
+`load` are modules that are loaded in any case, `available` those that are loaded for their devices, `filesystems` types of what is mounted;
+`mounts`, `commands` and `configuration` (lines of modprobe.d(5), of which `options` count) are what the script works with.
 
 A module that is part of the kernel itself needs no file.  One of `available` that the kernel does not have is left out, since the list is
 for all kernels; one of `load` is an error.
@@ -30,6 +30,8 @@ def main() -> None:
         wanted = json.load(file)
     modules = _Modules(wanted["tree"])
     load = [modules.find(name, is_needed=True) for name in wanted["load"]]
+    # No device asks for these.
+    load += [modules.find(name, is_needed=False) for name in wanted["filesystems"]]
     available = [modules.find(name, is_needed=False) for name in wanted["available"]]
     chosen = list(dict.fromkeys(path for path in (*load, *available) if path is not None))
     files = list(dict.fromkeys(path for one in chosen for path in modules.closure(one)))
@@ -63,10 +65,12 @@ class _Modules:
             self._paths[_name(path)] = path
         self._builtin = {_name(line) for line in self._lines("modules.builtin")}
         self._aliases: dict[str, list[str]] = {}
+        self._behind: dict[str, list[str]] = {}
         for line in self._lines("modules.alias"):
             if line.startswith("alias "):
                 _, pattern, name = line.split()
                 self._aliases.setdefault(name, []).append(pattern)
+                self._behind.setdefault(pattern, []).append(name)
         # What is to be loaded before although no symbol says so.
         self._before: dict[str, list[str]] = {}
         for line in self._lines("modules.softdep"):
@@ -101,11 +105,16 @@ class _Modules:
     def _collect(self, path: str, found: dict[str, None], above: frozenset[str]) -> None:
         if path in found or path in above:
             return
-        soft = [self._paths[name] for name in (one.replace("-", "_") for one in self._before.get(_name(path), [])) if name in self._paths]
+        # A name may stand for several modules, of which each processor takes its own.
+        soft = [place for name in self._before.get(_name(path), []) for place in self._resolve(name)]
         # depmod writes the nearest first.
         for needed in (*soft, *reversed(self._needs[path])):
             self._collect(needed, found, above | {path})
         found[path] = None
+
+    def _resolve(self, name: str) -> list[str]:
+        plain = name.replace("-", "_")
+        return [self._paths[one] for one in ([plain] if plain in self._paths else self._behind.get(name, [])) if one in self._paths]
 
     def _lines(self, name: str) -> list[str]:
         with open(f"{self._tree}/{name}", encoding="utf-8") as file:
