@@ -33,23 +33,28 @@ IN_A_ROW = """
 let
   folder = sh "folder" "mkdir $out; echo in > $out/file"; link = sh "link" "ln -s ${folder} $out";
   first = shWith "first" { i = texts 40; inherit folder link; } "SPOIL; n=$(ls -a /nix/store | wc -l); echo $n > $out";
-  next = name: before: shWith name { i = builtins.tail (texts 30); inherit before; }
+  next = name: before: shWith name { i = builtins.tail (texts 28) ++ [ folder link ]; inherit before; }
     "n=$(ls -a /nix/store | wc -l); echo $n > $out; ls -a /tmp | wc -l >> $out; stat -c %a /nix/store >> $out
-     cat $i | wc -c >> $out; cat $before >> $out";
+     cat $i ${link}/file | wc -c >> $out; cat $before >> $out; [ $(readlink ${link}) = ${folder} ] || echo $? >> $out";
 in next "third" (next "second" first)
 """
 
 
 @pytest.mark.parametrize(
     "spoil",
-    ["true", "touch /nix/store/left /tmp/left; mkdir -p /nix/store/left-too/inside; chmod 0 /nix/store/left-too", "chmod 700 /nix/store"],
+    [
+        "true",
+        "rm -f ${link}; ln -sfn /left ${link}; mv ${folder} /nix/store/moved; cp /bin/sh $i",
+        "touch /nix/store/left /tmp/left; mkdir -p /nix/store/left-too/inside; chmod 0 /nix/store/left-too",
+        "chmod 700 /nix/store",
+    ],
 )
 def test_builds_in_a_row_see_nothing_of_one_another(spoil: str, workshop: Any) -> None:
     place = Path(workshop.build(IN_A_ROW.replace("SPOIL", spoil)))
     lines = place.read_text().split()
     # Each sees its inputs and two folders more; the first has 40 texts, a folder and a link.
-    left = 2 if "left" in spoil else 0
-    assert lines == ["32", "2", "755", "29", "32", "2", "755", "29", str(44 + left)]
+    left = 2 if "touch" in spoil else 0
+    assert lines == ["32", "2", "755", "30", "32", "2", "755", "30", str(44 + left)]
     assert list(Path(workshop.store.layout.real_store_dir).glob("*-waiting")) == []
 
 

@@ -3,8 +3,8 @@
 The order is what keeps a store sound: temporary roots, the locks of all outputs, the question whether they are valid by now, the
 build in a private store folder, the checks, the renaming into place, and last the registration of all outputs in one transaction.
 Whoever is killed in between leaves garbage: a private folder named `<derivation>.chroot`, which collectors spare only as long as
-its derivation is in use and the next attempt removes, or outputs that are not valid, which are removed as soon as their locks are
-had again.
+its derivation is in use and the next attempt removes; a room of the `Mounter`, which collectors remove; or outputs that are not valid,
+which are removed as soon as their locks are had again.
 
 Without the sandbox a builder writes to the outputs' real places, so a store must be where its paths say; and an output that is
 valid already cannot be built again.

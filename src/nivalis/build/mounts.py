@@ -44,7 +44,7 @@ _CLONE_PARENT = 0x00008000
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
-_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x100, 0x1000, 0x8000
 _IN_CREATE, _IN_ONESHOT = 0x100, 0x80000000
 # As many as one message may carry, and more than a path has bytes.
 _MOST_DESCRIPTORS, _LONGEST = 253, 8192
@@ -113,8 +113,8 @@ class _Server:
         os.mkdir(_TRASH + b"/folder")
         os.mknod(_TRASH + b"/file")
         _enter(self._home)
-        # By folder, what is mounted in it in the workshop: names, and which type of file each is.
-        self._mounted: dict[bytes, dict[bytes, int]] = {}
+        # By folder, what is mounted in it in the workshop: names, and whether each is a folder.
+        self._mounted: dict[bytes, dict[bytes, bool]] = {}
         self._connection = connection
         # One for all: to close one takes the kernel as long as to build.
         self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
@@ -282,33 +282,38 @@ def _become(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], arg
     os._exit(1)
 
 
-def _mount_input(place: bytes, inside: bytes) -> int:
-    """Mount `place`, or make what is as good; which type of file it is."""
-    kind = stat.S_IFMT(os.lstat(place).st_mode)
-    if kind == stat.S_IFLNK:
-        # A bind mount would follow it.
-        os.symlink(os.readlink(place), inside)
-        return kind
-    if kind == stat.S_IFDIR:
+def _mount_input(place: bytes, inside: bytes) -> bool:
+    """Mount `place`; whether it is a folder.
+
+    Symlinks, too, which `mount(2)` would follow: a builder may replace what is only made in its folder, and the next one would see it.
+    """
+    mode = os.lstat(place).st_mode
+    if stat.S_ISDIR(mode):
         os.mkdir(inside)
     else:
         os.mknod(inside)
-    mount(place, inside, _MS_BIND)
-    return kind
+    if stat.S_ISLNK(mode):
+        tree = _check(libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, place, _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_SYMLINK_NOFOLLOW))
+        try:
+            _check(libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, inside, _MOVE_MOUNT_F_EMPTY_PATH))
+        finally:
+            os.close(tree)
+    else:
+        mount(place, inside, _MS_BIND)
+    return stat.S_ISDIR(mode)
 
 
-def _unmount_inputs(folder: bytes, mounted: dict[bytes, int], names: set[bytes]) -> None:
-    """Remove those of `names`.  The kernel takes its time for each that is unmounted, so that they are put aside first, and go together."""
+def _unmount_inputs(folder: bytes, mounted: dict[bytes, bool], names: set[bytes]) -> None:
+    """Unmount those of `names`.  The kernel takes its time for each that is unmounted, so that they are put aside first, and go together."""
     if not names:
         return
     mount(_TRASH, _TRASH, _MS_BIND)
     for name in names:
         inside = folder + b"/" + name
-        kind = mounted.pop(name)
-        if kind != stat.S_IFLNK:
-            target = _TRASH + (b"/folder" if kind == stat.S_IFDIR else b"/file")
-            _check(libc.syscall(_SYS_MOVE_MOUNT, _AT_FDCWD, inside, _AT_FDCWD, target, 0))
-        (os.rmdir if kind == stat.S_IFDIR else os.unlink)(inside)
+        is_folder = mounted.pop(name)
+        target = _TRASH + (b"/folder" if is_folder else b"/file")
+        _check(libc.syscall(_SYS_MOVE_MOUNT, _AT_FDCWD, inside, _AT_FDCWD, target, 0))
+        (os.rmdir if is_folder else os.unlink)(inside)
     libc.umount2(_TRASH, _MNT_DETACH)
 
 
