@@ -126,17 +126,19 @@ def test_dry_build(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert said.out == "" and "these 2 derivations will be built:" in said.err
 
 
-def test_a_machine_that_runs_something_else_stays_what_it_is(place: Path) -> None:
-    """Built or not, this machine is none of ours."""
-    if os.path.exists("/etc/NIXOS"):
-        pytest.skip("this machine runs NixOS")
+@pytest.mark.skipif(os.path.exists("/etc/NIXOS"), reason="this machine runs NixOS")
+@pytest.mark.parametrize("code", ["moved-store", "not-nixos"])
+def test_a_machine_that_runs_something_else_stays_what_it_is(place: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    if code == "not-nixos":
+        for name, folder in {"NIX_STORE_DIR": "store", "NIX_STATE_DIR": "var", "NIX_LOG_DIR": "log", "NIX_REMOTE": ""}.items():
+            monkeypatch.setenv(name, str(place / folder) if folder else "")
     layout = StoreLayout.parse(os.environ["NIX_REMOTE"], os.environ)
     with Store.open(layout) as store:
         path = store.add_path(make_toplevel(place / "toplevel", make_data(system=f"{os.uname().machine}-linux")), "nixos-system")
         for action in ("switch", "boot", "test"):
             with pytest.raises(NivalisError) as caught:
                 Machine(layout).switch(store, path, action)
-            assert caught.value.code == "not-nixos"
+            assert caught.value.code == code
     assert not Machine(layout).profile.generations()
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from nivalis.cli.failures import run
+
+if TYPE_CHECKING:
+    from nivalis.system.options import Option
 
 __all__ = ["command"]
 
@@ -32,7 +36,7 @@ def command(
 
         from nivalis.cli.building import BuildOptions
         from nivalis.cli.systems import SystemDesk
-        from nivalis.system.options import Option, list_options
+        from nivalis.system.options import list_options
 
         options = BuildOptions()
         options.includes = list(includes)
@@ -52,10 +56,7 @@ def command(
     raise SystemExit(run(work))
 
 
-def _print(option: object) -> None:
-    from nivalis.system.options import Option
-
-    assert isinstance(option, Option)
+def _print(option: Option) -> None:
     print(option.name)
     print(f"  type: {option.type}")
     for name, text in (("default", option.default), ("example", option.example)):

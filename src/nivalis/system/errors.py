@@ -4,6 +4,9 @@ MachineError      machine: a machine, or the configuration of one, cannot do wha
     no-configuration      there is no configuration to evaluate
     no-system             what was evaluated is no system of this channel
     no-option             there is no such option
+    moved-store           the store is not the machine's own
+    boot-menu             the menu cannot be written without generations that were to go
+    generation            there is no generation to go back to
     not-nixos, not-root, system-architecture, system-data, switch-busy, boot-full, boot-loader, boot-empty
                           as the programs on the machine say them
 """

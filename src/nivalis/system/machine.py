@@ -93,6 +93,9 @@ class Machine:
         from nivalis.system.target.places import Root
         from nivalis.system.target.switch import check_machine
 
+        if self.layout.is_moved:
+            message = f"a machine runs from its own store, and this one is elsewhere: `{self.layout.real_store_dir}`"
+            raise MachineError(message, code="moved-store", hint="`nix-build` and `nixos-rebuild build` work with any store")
         try:
             check_machine(Root(), System.read(self.layout.real_path(toplevel)), has_menu=action != "test")
         except TargetError as error:
