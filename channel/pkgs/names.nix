@@ -84,6 +84,8 @@
     kubectl = [ "kubectl" "kubernetes-client" ];
     libreoffice-fresh = "libreoffice";
     libreoffice-still = "libreoffice";
+    linuxPackages = [ "linux-image-amd64" "linux-image-arm64" ];
+    linuxPackages_latest = [ "linux-image-amd64" "linux-image-arm64" ];
     lld_14 = "lld-14";
     llvm_14 = "llvm-14";
     lua = [ "lua5.4" "lua5.3" ];

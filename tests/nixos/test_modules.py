@@ -270,7 +270,7 @@ def test_variables_and_aliases(systems: Systems) -> None:
     """)
     exports = systems.etc(configuration, "set-environment").splitlines()
     assert {'export EDITOR="vi"', 'export MANPATH="/a:/b"', 'export X="$HOME/\\"x\\""', 'export LANG="C.UTF-8"'} <= set(exports)
-    assert not any("PAGER" in line for line in exports) and any(line.startswith('export PATH="$HOME/.nix-profile/bin:') for line in exports)
+    assert not any("PAGER" in line for line in exports) and any(line.startswith('export PATH="/run/wrappers/bin:$HOME/.nix-profile/bin:') for line in exports)
     assert "alias -- ll='ls -l'" in systems.etc(configuration, "bash.bashrc")
 
 
@@ -330,8 +330,9 @@ def test_tmpfiles_and_scripts(systems: Systems) -> None:
     assert [one["name"] for one in data["activationScripts"]] == ["z", "a"]
 
 
-def test_other_kernels(systems: Systems) -> None:
-    configuration = '{ pkgs, ... }: { fileSystems."/".device = "/dev/vda1"; boot.kernelPackages = pkgs.debian.linux-image-amd64; }'
+@pytest.mark.parametrize("package", ["debian.linux-image-amd64", "linuxPackages_latest", f'debian."{KERNEL.replace("-cloud", "")}"'])
+def test_other_kernels(systems: Systems, package: str) -> None:
+    configuration = f'{{ pkgs, ... }}: {{ fileSystems."/".device = "/dev/vda1"; boot.kernelPackages = pkgs.{package}; }}'
     assert systems.data(configuration)["kernel"]["version"] == KERNEL.removeprefix("linux-image-").replace("-cloud", "")
 
 

@@ -50,6 +50,5 @@ in
     environment.sessionVariables = { LANG = lib.mkDefault cfg.defaultLocale; } // cfg.extraLocaleSettings;
     environment.etc."locale.conf".text = "LANG=${cfg.defaultLocale}\n"
       + lib.concatStrings (lib.mapAttrsToList (name: value: "${name}=${value}\n") cfg.extraLocaleSettings);
-    systemd.globalEnvironment.LANG = lib.mkDefault cfg.defaultLocale;
   };
 }

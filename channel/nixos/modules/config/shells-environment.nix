@@ -73,10 +73,9 @@ in
   config = {
     environment.variables = {
       PATH = lib.mkOrder 1000 (lib.optional cfg.homeBinInPath "$HOME/bin" ++ [
-        "$HOME/.nix-profile/bin" "/nix/var/nix/profiles/default/bin"
+        "/run/wrappers/bin" "$HOME/.nix-profile/bin" "/nix/var/nix/profiles/default/bin"
         "/usr/local/sbin" "/usr/local/bin" "/usr/sbin" "/usr/bin" "/sbin" "/bin"
       ]);
-      NIX_PATH = lib.mkDefault [ "/nix/var/nix/profiles/per-user/root/channels" "nixos-config=/etc/nixos/configuration.nix" ];
       EDITOR = lib.mkDefault "nano";
       PAGER = lib.mkDefault "less";
     };

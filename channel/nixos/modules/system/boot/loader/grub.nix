@@ -1,7 +1,7 @@
 /**
   GRUB: the menu with an entry for each generation, which a switch writes.
 */
-{ config, lib, pkgs, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.boot.loader.grub;
@@ -77,7 +77,6 @@ in
         inherit (config.boot.loader) timeout;
         inherit (cfg) configurationLimit extraEntries extraConfig serial;
         default = toString cfg.default;
-        packages.grub = "${pkgs.debian.grub-pc-bin}";
       };
   };
 }
