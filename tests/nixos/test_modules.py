@@ -270,7 +270,9 @@ def test_variables_and_aliases(systems: Systems) -> None:
     """)
     exports = systems.etc(configuration, "set-environment").splitlines()
     assert {'export EDITOR="vi"', 'export MANPATH="/a:/b"', 'export X="$HOME/\\"x\\""', 'export LANG="C.UTF-8"'} <= set(exports)
-    assert not any("PAGER" in line for line in exports) and any(line.startswith('export PATH="/run/wrappers/bin:$HOME/.nix-profile/bin:') for line in exports)
+    assert not any("PAGER" in line for line in exports) and any(
+        line.startswith('export PATH="/run/wrappers/bin:$HOME/.nix-profile/bin:') for line in exports
+    )
     assert "alias -- ll='ls -l'" in systems.etc(configuration, "bash.bashrc")
 
 
