@@ -66,13 +66,13 @@ let
   uniq = list: builtins.attrNames (builtins.listToAttrs (map (name: {{ inherit name; value = null; }}) list));
   package = name: let r = records.${{name}}; names = r.group or [ name ]; in
     if builtins.head names != name then packages.${{builtins.head names}} else derivation {{
-      name = valid "${{name}}-${{r.version}}"; system = "{SYSTEM}"; builder = "builtin:debian-package"; format = "1";
+      name = valid "${{name}}-${{r.version}}"; system = "{SYSTEM}"; builder = "builtin:debian-package"; format = "2";
       packages = names; sources = map fetch names;
       depends = map (name: packages.${{name}}) (uniq (builtins.concatMap (name: records.${{name}}.depends) names));
     }};
   packages = builtins.mapAttrs (name: _: package name) records;
   farm = names: derivation {{
-    name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "2"; packages = map (name: packages.${{name}}) names;
+    name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "3"; packages = map (name: packages.${{name}}) names;
   }};
 in {{ inherit packages farm; debs = derivation {{
   name = "debs"; system = "{SYSTEM}"; builder = "/bin/sh"; args = [ "-c" "echo $debs >$out" ]; debs = map fetch (builtins.attrNames records);

@@ -57,7 +57,7 @@ let
       name = "${head members}-${versionInName names.${head members}}";
       inherit (about) system;
       builder = "builtin:debian-package";
-      format = "1";
+      format = "2";
       packages = concatStringsSep " " members;
       sources = if broken == [ ] then map debOf members else throw "Debian's `${name}` cannot be had: ${(head broken).broken}";
       depends = map (depended: packages.${depended}) depends;
@@ -148,7 +148,7 @@ let
     inherit (about) system;
     inherit packages;
     builder = "builtin:debian-farm";
-    format = "2";
+    format = "3";
   }
   // lib.optionalAttrs (wrappers != null) { inherit wrappers; }
   // lib.optionalAttrs (links != { }) { links = builtins.toJSON links; });

@@ -19,7 +19,7 @@ from nivalis.lang import EvalSettings, Evaluator
 from nivalis.store import Store, StoreLayout
 
 SETTINGS = BuildSettings.make(SYSTEM, os.environ)
-FORMAT = 'system = "x86_64-linux"; builder = "builtin:debian-package"; format = "1";'
+FORMAT = 'system = "x86_64-linux"; builder = "builtin:debian-package"; format = "2";'
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def _run(worker: Worker, source: str, settings: BuildSettings = SETTINGS, *, sto
         said.extend(data)
         return len(said)
 
-    variables = {"format": "1", "system": SYSTEM, "sources": source}
+    variables = {"format": "2", "system": SYSTEM, "sources": source}
     out = "/nix/store/00000000000000000000000000000000-x"
     ended = worker.run("builtin:debian-package", variables, out, on_output=hear, is_stopped=lambda: stops, settings=settings)
     return ended.status, ended.reason, said.decode()
@@ -98,7 +98,7 @@ def test_a_worker_sees_nothing_of_the_machine(program: str, store: Store, tmp_pa
     try:
         assert "No such file" in _run(worker, str(tmp_path / "elsewhere"))[2]
         out = "/nix/store/00000000000000000000000000000002-x"
-        order = {"format": "1", "system": SYSTEM, "sources": ""}
+        order = {"format": "2", "system": SYSTEM, "sources": ""}
         assert worker.run("builtin:debian-package", order, out, on_output=len, is_stopped=lambda: False, settings=SETTINGS).status == 0
         assert os.listdir(f"{worker.room}/00000000000000000000000000000002-x") == ["nix-support"]
     finally:

@@ -149,7 +149,7 @@ def test_rows_are_sorted_by_meaning(evaluator: Evaluator) -> None:
 
 def test_the_derivation_of_a_package(channel: Channel) -> None:
     drv = 'removeAttrs curl.drvAttrs [ "depends" "sources" ]'
-    expected = {"name": "curl-7.88.1-10", "system": SYSTEM, "builder": "builtin:debian-package", "format": "1", "packages": "curl"}
+    expected = {"name": "curl-7.88.1-10", "system": SYSTEM, "builder": "builtin:debian-package", "format": "2", "packages": "curl"}
     assert channel.eval(drv) == expected
     assert channel.eval("map (one: one.name) curl.drvAttrs.depends") == ["exim4-1.0-1", "libc6-2.36-9", "libcurl4-1.0-1"]
     deb = channel.eval("(builtins.head curl.drvAttrs.sources).drvAttrs")

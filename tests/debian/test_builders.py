@@ -34,11 +34,11 @@ def test_from_debs_to_a_farm(tmp_path: Path, store: Store) -> None:
     text = f"""
       let
         package = name: sources: depends: derivation {{
-          inherit name sources depends; system = "{SYSTEM}"; builder = "builtin:debian-package"; format = "1"; packages = [ name ];
+          inherit name sources depends; system = "{SYSTEM}"; builder = "builtin:debian-package"; format = "2"; packages = [ name ];
         }};
         base = package "base" [ {tmp_path}/base.deb ] [ ];
         tool = package "tool" [ {tmp_path}/tool.deb ] [ base ];
-      in derivation {{ name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "2"; packages = [ tool ]; }}
+      in derivation {{ name = "farm"; system = "{SYSTEM}"; builder = "builtin:debian-farm"; format = "3"; packages = [ tool ]; }}
     """
     with Evaluator(store, EvalSettings(system=SYSTEM)) as evaluator:
         path = str(evaluator.eval(f"({text}).drvPath").to_python())

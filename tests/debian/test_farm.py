@@ -13,6 +13,7 @@ from debian_debs import Entry, build, file, link, make_deb, special
 from nivalis._native import hash_nar
 from nivalis.debian import farm, package
 from nivalis.debian.alternatives import parse_script
+from nivalis.debian.diversions import parse_diversions
 from nivalis.debian.errors import FarmError, PackageError
 
 Make = Callable[..., Path]
@@ -158,6 +159,42 @@ def test_scripts_are_read() -> None:
     ]
     doubling = "a=xxxxxxxx\n" + "a=$a$a$a$a\n" * 40 + "for i in $a; do\n" * 5 + "update-alternatives --install /$a $i /x 1"
     assert len(str(parse_script(doubling))) < 100_000
+
+
+DIVERT = """
+if [ install = "$1" ]; then
+    dpkg-divert --add --package b --rename \\
+        --divert /bin/x.bundled /bin/x
+    dpkg-divert --package b --divert=/usr/share/x.other /usr/share/never
+    for name in y z; do dpkg-divert --quiet --rename /usr/share/$name; done
+    dpkg-divert --remove --package b --divert /usr/bin/w.other /usr/bin/w
+    dpkg-divert --add --divert `which v`.other /usr/bin/v
+fi
+"""
+
+
+def test_diversions() -> None:
+    assert parse_diversions(DIVERT.replace("do dpkg", "do\ndpkg").replace("; done", "\ndone").replace(" in y z;", " in y z ;")) == [
+        ("/bin/x", "/bin/x.bundled"),
+        ("/usr/share/never", "/usr/share/x.other"),
+        ("/usr/share/y", "/usr/share/y.distrib"),
+        ("/usr/share/z", "/usr/share/z.distrib"),
+    ]
+
+
+@pytest.mark.parametrize("names", ["ab", "cb"])
+def test_a_file_is_put_aside(tmp_path: Path, names: str) -> None:
+    """Whichever package comes first; and what the diverting package has not itself stays."""
+    other, diverts = names
+    one = build(tmp_path / other, make_deb([file("usr/bin/x", b"theirs"), file("usr/share/never", b"theirs")], name=other))
+    two = build(tmp_path / diverts, make_deb([file("usr/bin/x", b"own")], name=diverts, scripts={"preinst": DIVERT}))
+    assert (two / package.SUPPORT / "diverted").read_text() == "usr/bin/x\tusr/bin/x.bundled\n"
+    out = grow(tmp_path / "farm", one, two)
+    assert {name: (out / f"usr/bin/{name}").read_text() for name in os.listdir(out / "usr/bin")} == {"x": "own", "x.bundled": "theirs"}
+    assert (out / "usr/share/never").read_text() == "theirs"
+    third = build(tmp_path / "third", make_deb([file("usr/bin/x", b"too many")], name="third"))
+    with pytest.raises(FarmError):
+        grow(tmp_path / "none", one, two, third)
 
 
 def test_etc(tmp_path: Path, make: Make) -> None:

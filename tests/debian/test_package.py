@@ -125,6 +125,14 @@ def test_long_names(tmp_path: Path) -> None:
         assert format == tarfile.USTAR_FORMAT or os.readlink(out / "usr/l") == long
 
 
+def test_a_long_name_whose_beginning_ends_with_a_slash(tmp_path: Path) -> None:
+    """Of a long name a header has the first hundred bytes, and a slash at their end makes no folder."""
+    name = "usr/" + "a" * 95 + "/file"
+    assert name[99] == "/"
+    out = build(tmp_path / "out", make_deb([file(name, b"x" * 1000), file("usr/z", b"z")]))
+    assert (out / name).read_bytes() == b"x" * 1000 and (out / "usr/z").read_text() == "z"
+
+
 # ---------------------------------------------------------------------------------------------------- what is refused
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from debian_packages import ESSENTIAL, Builder, closure_of, make_snapshot, write_expression
+from fetch_server import serve
 from nivalis.build.errors import SandboxError
 from nivalis.build.events import BuildLine
 from nivalis.build.sandbox import check_available
@@ -59,6 +62,42 @@ WITHOUT_USR = {
 }
 
 
+POSTGRESQL = """
+bin=$(echo /usr/lib/postgresql/*/bin)
+$bin/initdb -A trust -D /tmp/db >/tmp/log && $bin/pg_ctl -D /tmp/db -l /tmp/said -o '-k /tmp -h ""' -w start >/tmp/log || cat /tmp/log /tmp/said
+$bin/psql -h /tmp postgres -Atc 'create extension pg_trgm' -c "select 6 * 7, similarity('a', 'a')"
+$bin/pg_ctl -D /tmp/db -m fast stop >/tmp/log
+"""
+NGINX = """
+mkdir -p /var/lib/nginx; echo page >/tmp/page; cat >/tmp/c <<END
+events { } pid /tmp/p; error_log stderr crit; http { access_log off; server { listen 127.0.0.1:8080; root /tmp; } }
+END
+nginx -c /tmp/c; exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /page HTTP/1.0\\r\\n\\r\\n' >&3; tail -n 1 <&3; kill $(cat /tmp/p)
+"""
+# Packages, what they are to do, and what comes of it.
+PROGRAMS = {
+    "curl": (["curl"], "curl -s http://machine.test:$PORT/page", "of a server"),
+    "git": (["git"], "cd /tmp; git init -q x; cd x; git -c user.name=a -c user.email=b commit -q --allow-empty -m x; git log --format=%s", "x"),
+    "numpy": (["python3", "python3-numpy"], "python3 -c 'import numpy; print(numpy.linalg.det([[1, 2], [3, 4]]).round())'", "-2.0"),
+    "postgresql": (["postgresql"], POSTGRESQL, "CREATE EXTENSION\n42|1"),
+    "nginx": (["nginx"], NGINX, "page"),
+    "ffmpeg": (
+        ["ffmpeg"],
+        """ffmpeg -v error -f lavfi -i testsrc=d=1:s=64x64 -c:v libx264 /tmp/a.mp4
+           ffprobe -v error -show_entries stream=codec_name,width -of csv=p=0 /tmp/a.mp4""",
+        "h264,64",
+    ),
+    "imagemagick": (
+        ["imagemagick"],
+        "convert -size 10x20 xc:red /tmp/a.jpg && convert /tmp/a.jpg /tmp/a.png && identify -format '%m %h' /tmp/a.png",
+        "PNG 20",
+    ),
+    "nodejs": (["nodejs"], """node -e 'console.log(require("crypto").createHash("sha256").update("x").digest("hex").slice(0, 4))'""", "2d71"),
+    "ruby": (["ruby"], "ruby -rjson -ropenssl -rsocket -e 'puts JSON.dump([OpenSSL::Digest::SHA256.hexdigest(%q(x))[0, 4]])'", '["2d71"]'),
+    "perl": (["perl"], "perl -MDigest::SHA=sha256_hex -MEncode -e 'print substr sha256_hex(encode(q(UTF-8), q(x))), 0, 4'", "2d71"),
+}
+
+
 class World:
     def __init__(self, store: Store, builder: Builder) -> None:
         self.store = store
@@ -78,6 +117,38 @@ class World:
         assert answer.returncode == 0, answer.stderr
         return answer.stdout.strip()
 
+    def run_alone(self, names: list[str], script: str, **variables: str) -> str:
+        """Run a script with nothing visible but the farm of some packages, and what drives them, and its closure."""
+        farm = self.builder.build(f"farm [ {' '.join(map(json.dumps, [*names, 'bash', 'coreutils']))} ]")
+        real = self.store.real_path(farm)
+        # Somebody whom the farm knows, and who is not root.
+        command = ["bwrap", "--unshare-all", "--die-with-parent", "--uid", "65534", "--gid", "65534", "--tmpfs", "/", "--proc", "/proc"]
+        command += ["--share-net"] if "PORT" in script else []
+        command += ["--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var", "--ro-bind", f"{real}/usr", "/usr", "--dir", "/etc"]
+        command += ["--clearenv", "--setenv", "HOME", "/tmp"]
+        for path in sorted(self.store.database.closure([farm])):
+            command += ["--ro-bind", self.store.real_path(path), path]
+        for name in ("bin", "sbin", "lib", "lib64"):
+            command += ["--symlink", f"usr/{name}", f"/{name}"]
+        for name in set(os.listdir(f"{real}/etc")) - {"hosts", "passwd"}:
+            command += ["--symlink", f"{farm}/etc/{name}", f"/etc/{name}"]
+        for name, text in {"PATH": "/usr/bin:/usr/sbin", "LANG": "C.UTF-8", **variables}.items():
+            command += ["--setenv", name, text]
+        # What a machine has of its own.
+        own = {"hosts": "127.0.0.1 localhost machine.test\n", "passwd": "nobody:x:65534:65534:nobody:/tmp:/bin/sh\n"}
+        with ExitStack() as stack:
+            files = []
+            for name, text in own.items():
+                file = stack.enter_context(tempfile.TemporaryFile())
+                file.write(text.encode())
+                file.seek(0)
+                files.append(file.fileno())
+                command += ["--file", str(file.fileno()), f"/etc/{name}"]
+            argv = [*command, "--", "/usr/bin/bash", "-c", script]
+            answer = subprocess.run(argv, pass_fds=files, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout.strip()
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -89,7 +160,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     except SandboxError as error:
         pytest.skip(str(error))
     with Store.open(StoreLayout.under(tmp_path_factory.mktemp("root"))) as store:
-        records = closure_of(make_snapshot(store, suite), [*WANTED, *ESSENTIAL])
+        programs = [name for names, *_ in PROGRAMS.values() for name in names]
+        records = closure_of(make_snapshot(store, suite), [*WANTED, *ESSENTIAL, *programs])
         yield World(store, Builder(store, write_expression(records)))
 
 
@@ -117,6 +189,14 @@ def test_without_any_usr(world: World, what: str) -> None:
     assert (
         world.run(script, [], f"{world.package('bash')}/bin/bash", PACKAGE=world.package(name), PATH=f"{world.package('coreutils')}/bin") == expected
     )
+
+
+@pytest.mark.parametrize("what", PROGRAMS)
+def test_with_nothing_but_its_closure(world: World, what: str) -> None:
+    names, script, expected = PROGRAMS[what]
+    for server in serve():
+        server.files["/page"] = b"of a server"
+        assert world.run_alone(names, script, PORT=str(server.server_port)) == expected
 
 
 def test_everything_needed_is_there(world: World, farm: str) -> None:

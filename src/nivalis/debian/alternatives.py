@@ -1,16 +1,15 @@
 """Names for which several packages may stand: `awk`, `editor`, `cc`.
 
-On Debian the packages' scripts say so to `update-alternatives`, which links the name to whichever has the highest priority.  Scripts do not
-run here, but nearly all of them say it by a plain command, perhaps in a loop over names or with a variable set to a plain word, and that much
-of a shell's language is read.  What cannot be read so is passed over.
+On Debian the packages' scripts say so to `update-alternatives`, which links the name to whichever has the highest priority.  What they say is
+read (`nivalis.debian.scripts`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from itertools import islice, product
 from typing import TypedDict
+
+from nivalis.debian.scripts import is_plain, read_commands
 
 __all__ = ["TABLE", "Alternative", "parse_script"]
 
@@ -29,55 +28,15 @@ TABLE: list[Alternative] = [
     {"name": "sh", "priority": 1, "links": [("/usr/bin/sh", "/usr/bin/bash")]},
 ]
 
-_ASSIGNMENT = re.compile(r"""\s*(\w+)=('[^']*'|"[^"]*"|[^\s;'"]*)\s*;?""")
-_LOOP = re.compile(r"\s*for\s+(\w+)\s+in\s+([^;]*?)\s*(;\s*do)?\s*")
-_DONE = re.compile(r"\s*done\b.*")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
-_ENDS = frozenset({";", "&&", "||", "|", "then", "fi", "done", "&"})
-_MOST_ROUNDS = 1000
-_LONGEST_VALUE = 4096
 
 
 def parse_script(script: str) -> list[Alternative]:
     """The alternatives that a maintainer script installs by commands whose words are known."""
-    if "update-alternatives" not in script:
-        return []
     found = []
-    variables: dict[str, str] = {}
-    loops: list[tuple[str, list[str]]] = []
-    for line in script.replace("\\\n", " ").split("\n"):
-        if assignment := _ASSIGNMENT.fullmatch(line):
-            # Values that contain one another could grow without end.
-            variables[assignment[1]] = _substituted(assignment[2].strip("\"'"), variables)[:_LONGEST_VALUE]
-        elif loop := _LOOP.fullmatch(line):
-            loops.append((loop[1], _substituted(loop[2], variables).split()))
-        elif _DONE.fullmatch(line) and loops:
-            loops.pop()
-        elif "--install" in (words := _command(line)):
-            for values in islice(product(*(words for _, words in loops)), _MOST_ROUNDS):
-                known = variables | dict(zip((name for name, _ in loops), values, strict=True))
-                alternative = _parse([_substituted(word, known) for word in words[words.index("--install") + 1 :]])
-                if alternative is not None:
-                    found.append(alternative)
-    return found
-
-
-def _substituted(text: str, variables: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda name: variables.get(name[1] or name[2], name[0]), text)
-
-
-def _command(line: str) -> list[str]:
-    """The words of the command `update-alternatives` in a line, if there is one."""
-    words = line.split()
-    starts = [index for index, word in enumerate(words) if word.rpartition("/")[2] == "update-alternatives"]
-    found = []
-    for word in words[starts[0] + 1 :] if starts and not words[0].startswith("#") else []:
-        if word in _ENDS:
-            break
-        found.append(word.rstrip(";").strip("\"'"))
-        if word.endswith(";"):
-            break
+    for words in read_commands(script, "update-alternatives"):
+        if "--install" in words and (alternative := _parse(words[words.index("--install") + 1 :])) is not None:
+            found.append(alternative)
     return found
 
 
@@ -90,7 +49,7 @@ def _parse(words: list[str]) -> Alternative | None:
     for index, word in enumerate(rest):
         if word == "--slave" and len(rest) > index + 3:
             links.append((rest[index + 1], rest[index + 3]))
-    plain = [pair for pair in links if all(path.startswith("/") and not set(path) & set("$`*(){}") for path in pair)]
+    plain = [pair for pair in links if all(map(is_plain, pair))]
     if links[0] not in plain:
         return None
     return {"name": words[1], "priority": int(words[3]), "links": plain}

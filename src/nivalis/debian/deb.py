@@ -13,7 +13,7 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import IO, Any, Literal, NamedTuple
 
@@ -66,7 +66,7 @@ class Contents:
             header = self._take(_BLOCK)
             if header == bytes(_BLOCK):
                 return
-            member, kind = self._parse(header)
+            member, kind = self._parse(header, long)
             count += 1
             total += member.size
             if total > _LARGEST or count > _MOST_MEMBERS:
@@ -77,7 +77,7 @@ class Contents:
                     raise DebError(f"name of {member.size} bytes", where=self._place)
                 long[kind] = _text(b"".join(self.read()))
                 continue
-            yield member._replace(name=long.get(b"L", member.name), target=long.get(b"K", member.target)) if long else member
+            yield member
             long = {}
 
     def read(self) -> Iterator[bytes]:
@@ -93,7 +93,8 @@ class Contents:
         self._take(self._padding)
         self._padding = 0
 
-    def _parse(self, header: bytes) -> tuple[Member, bytes]:
+    def _parse(self, header: bytes, long: Mapping[bytes, str]) -> tuple[Member, bytes]:
+        """A member, with what is `long` of it; and its type."""
         if _number(header[148:156], self._place) != sum(header) - sum(header[148:156]) + 8 * 0x20:
             raise DebError("tar has a wrong checksum", where=self._place)
         name = _text(header[:100])
@@ -104,12 +105,15 @@ class Contents:
             raise DebError(f"package has a device or a pipe: `{name}`", code="deb-device", where=self._place)
         if kind not in _KINDS and kind not in (b"L", b"K"):
             raise DebError(f"tar has a member of the unknown type {kind!r}: `{name}`", where=self._place)
+        # The header has the beginning of a long name, which may well end with a slash.
+        name = long.get(b"L", name)
         meaning = _KINDS.get(kind, "file")
         if meaning == "file" and name.endswith("/"):
             meaning = "folder"  # as tar of 1979 has it
         size = _number(header[124:136], self._place) if meaning == "file" else 0
         mode = _number(header[100:108], self._place)
-        return Member(meaning, name, size, mode, _text(header[157:257]), _text(header[265:297]), _text(header[297:329])), kind
+        target = long.get(b"K") or _text(header[157:257])
+        return Member(meaning, name, size, mode, target, _text(header[265:297]), _text(header[297:329])), kind
 
     def _take(self, size: int) -> bytes:
         piece = self._next(size)

@@ -30,7 +30,7 @@ from nivalis.debian.package import MERGED, SUPPORT, closure, merge_usr, read_rec
 
 __all__ = ["FORMAT", "build", "make_farm"]
 
-FORMAT = "2"
+FORMAT = "3"
 
 _TREES = ("usr", "etc")
 _BELOW = ("usr/", "etc/")
@@ -62,6 +62,7 @@ def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None,
     """Make the farm over the closure of `packages`, which are store paths, at `out`.  Raises PackageError, FarmError."""
     farm = _Farm(wrappers)
     found = sorted(closure(sorted(packages)), key=lambda path: (posixpath.basename(path)[33:], path))
+    farm.divert(found)
     for package in found:
         farm.add(package)
     _add_alternatives(farm, found)
@@ -99,6 +100,11 @@ class _Farm:
         self._unfolded: set[tuple[str, str]] = set()
         self._setuid: set[tuple[str, str]] = set()
         self._copied: set[tuple[str | None, str]] = set()
+        self._diverted: dict[tuple[str, str], str] = {}
+
+    def divert(self, packages: Iterable[str]) -> None:
+        """Take to heart which packages want to have files of others put aside; before any is added."""
+        self._diverted = {(package, path): there for package in packages for path, there in read_record(package, "diverted")}
 
     def add(self, package: str) -> None:
         self._unfolded |= {(package, folder) for (folder,) in read_record(package, "unfolded")}
@@ -196,11 +202,27 @@ class _Farm:
             other = self._owners.get(path)
             if other is None:
                 raise _collision(path, self._folded.get(path, "another package"), package)
-            if self._entries[path] != target and not _is_same(f"{other}/{path}", f"{package}/{path}"):
+            before = self._entries[path]
+            if before == target:
+                return
+            if (other, path) in self._diverted:
+                self._put_aside(other, package, path, target)
+            elif (package, path) in self._diverted and before is not None:
+                self._entries[path] = target
+                self._owners[path] = package
+                self._put_aside(package, other, path, before)
+            elif not _is_same(f"{other}/{path}", f"{package}/{path}"):
                 raise _collision(path, other, package)
             return
         self._entries[path] = target
         self._owners[path] = package
+
+    def _put_aside(self, by: str, package: str, path: str, target: str) -> None:
+        """Add a package's file where another one wants it to be."""
+        there = self._diverted[by, path]
+        if there == path or there in self._entries or not there.startswith(_BELOW) or not self._open(posixpath.dirname(there)):
+            raise _collision(path, by, package)
+        self._entries[there] = target
 
 
 def _collision(path: str, one: str, other: str) -> FarmError:

@@ -9,6 +9,7 @@ else is known of it is in `nix-support/debian/`:
 - `libraries`: the libraries that others may link to: name and folder
 - `copied`: programs that a farm must have as files of its own, since they look for their parts beside where they really are
 - `unfolded`: folders that a farm must not replace by one link
+- `diverted`: files whose places others' files must leave, and the places where these go instead
 - `alternatives.json`: for which names the package stands as an alternative
 
 Fields in a line are separated by tabs.  Packages that need each other in a circle become one output with several .debs.
@@ -34,12 +35,13 @@ from collections.abc import Iterable, Mapping
 from nivalis._native import edit_elf, read_elf
 from nivalis.debian.alternatives import parse_script
 from nivalis.debian.deb import Contents, Member, open_part
+from nivalis.debian.diversions import parse_diversions
 from nivalis.debian.errors import DebError, PackageError
 from nivalis.errors import ElfError
 
 __all__ = ["FORMAT", "MERGED", "SUPPORT", "build", "closure", "merge_usr", "read_record"]
 
-FORMAT = "1"
+FORMAT = "2"
 SUPPORT = "nix-support/debian"
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
@@ -73,11 +75,15 @@ def build(environment: Mapping[str, str], out: str, place: str | None = None) ->
     os.mkdir(place)
     tree = _Tree(out, place)
     controls, alternatives = [], []
+    diversions: set[tuple[str, str]] = set()
     for source in sources:
         with open(source, "rb") as file:
             control = _read_control(open_part(file, "control"))
             controls.append(control.get("control", b"").strip() + b"\n")
             alternatives += parse_script(control.get("postinst", b"").decode("utf-8", "replace"))
+            diversions |= {
+                (_placed(before), _placed(after)) for before, after in parse_diversions(control.get("preinst", b"").decode("utf-8", "replace"))
+            }
             tree.unpack(open_part(file, "data"), source)
     tree.make_links()
     machine, multiarch = _MACHINES[system]
@@ -93,6 +99,7 @@ def build(environment: Mapping[str, str], out: str, place: str | None = None) ->
         "libraries": _lines(libraries),
         "copied": _lines([place] for place in copied),
         "unfolded": _lines([folder] for folder in _unfolded(tree, [*copied, *(place for *_, place in tree.setuid)])),
+        "diverted": _lines(pair for pair in diversions if pair[0] in tree.files or pair[0] in tree.links),
         "alternatives.json": json.dumps(alternatives, indent=1).encode() if alternatives else b"",
     }
     os.makedirs(f"{place}/{SUPPORT}")
@@ -100,6 +107,10 @@ def build(environment: Mapping[str, str], out: str, place: str | None = None) ->
         if data:
             with open(f"{place}/{SUPPORT}/{name}", "wb") as record:
                 record.write(data)
+
+
+def _placed(path: str) -> str:
+    return merge_usr(posixpath.normpath(path).lstrip("/"))
 
 
 def merge_usr(path: str) -> str:
