@@ -465,6 +465,22 @@ def test_a_container_by_hand(host: Machine) -> None:
     host.run("systemctl stop container@idle")
 
 
+def test_one_container_of_several_goes(host: Machine) -> None:
+    """Running by hand or not, and the others stay as they are."""
+    host.switch(HOST)
+    other = host.pid("container@web")
+    host.run("systemctl start container@idle")
+    without = "  ".join(line for line in HOST.splitlines(keepends=True) if not line.strip().startswith(("shared =", "idle.config")))
+    said = host.switch(without)
+    assert said[0].startswith("stopping the following units: container@idle.service, container@shared.service") and "failed" not in "".join(said)
+    assert host.pid("container@web") == other
+    host.switch(HOST)
+    host.run("systemctl start container@idle")
+    said = host.switch(HOST.replace("idle.config = { }", 'idle.config.environment.etc.new.text = "new"'))
+    assert "reloading the following units: container@idle.service" in said and inside(host, "idle", "cat /etc/new") == "new"
+    host.run("systemctl stop container@idle")
+
+
 def test_a_container_that_is_not_declared_any_more_is_stopped(host: Machine) -> None:
     host.switch(HOST)
     assert host.switch(BASE)[0].startswith("stopping the following units: container@shared.service, container@web.service")

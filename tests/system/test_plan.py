@@ -129,6 +129,8 @@ def test_instances_follow_their_template() -> None:
     plan = _plan({"a@.service": {}}, {"a@.service": {"identity": "2"}}, running)
     assert _names(plan) == {"stop": [*running], "start": [*running]}
     assert _names(_plan({"a@.service": {}}, {}, running)) == {"stop": [*running]}
+    # One that was declared itself goes when it is declared no more.
+    assert _names(_plan({"a@.service": {}, "a@one.service": {}}, {"a@.service": {}}, running)) == {"stop": ["a@one.service"]}
 
 
 def test_what_cannot_be_stopped_is_left() -> None:

@@ -191,7 +191,8 @@ class _Units:
         was, will = _find(self._old, name), _find(self._new, name)
         if will is None and was is None:
             self._look_at_shipped(name)
-        elif will is None:
+        elif will is None or (name in self._old and name not in self._new):
+            # Of an instance, its template is no reason to go on.
             self._stop(name, "is no longer part of the system")
         elif will.is_masked:
             if was is None or not was.is_masked:
