@@ -10,9 +10,10 @@ let
   debian = pkgs.debian;
   # The folder that has the package `nivalis`.
   parent =
-    if builtins.pathExists ../../nivalis/nivalis/__init__.py then ../../nivalis
+    if isFetched then ../../nivalis
     else if builtins.pathExists ../../../src/nivalis/__init__.py then ../../../src
     else ../../../..;
+  isFetched = builtins.pathExists ../../nivalis/nivalis/__init__.py;
   root = toString parent;
   # The package, without the channel and what running it leaves there.
   isPart = path: type:
@@ -37,7 +38,10 @@ let
   };
 
   farm = pkgs.makeFarm [ debian.python3 ];
-  source = builtins.path { name = "nivalis-source"; path = parent; filter = isPart; };
+  # A channel that was fetched has it in the store.
+  source =
+    if isFetched then builtins.storePath (toString parent)
+    else builtins.path { name = "nivalis-source"; path = parent; filter = isPart; };
   programs = {
     nivalis = "nivalis.cli:main";
     brightbox = "nivalis.cli.brightbox:main";
