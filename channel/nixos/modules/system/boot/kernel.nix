@@ -26,6 +26,8 @@ let
       trees = map toString ([ kernel ] ++ cfg.extraModulePackages);
       inherit version;
       depmod = "${pkgs.debian.kmod}/sbin/depmod";
+      # It opens them by name, to read compressed modules.
+      libraries = map (package: "${package}/usr/lib/${lib.removeSuffix "-linux" pkgs.system}-linux-gnu") [ pkgs.debian.liblzma5 pkgs.debian.libzstd1 ];
     }
     ./make-modules.py;
 in

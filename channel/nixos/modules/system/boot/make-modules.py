@@ -1,6 +1,7 @@
 """A kernel's modules in one tree of links, with the index that `depmod` makes.
 
-It runs as a builder.  `trees` are packages with modules for the kernel `version`, the kernel itself first; `depmod` is that program.
+It runs as a builder.  `trees` are packages with modules for the kernel `version`, the kernel itself first; `depmod` is that program, and
+`libraries` are folders of libraries for it.  An index that lacks a module is worse than none, so each of its errors is one here.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ def main() -> None:
         # depmod(8) prefers what is below `updates`.
         os.makedirs(f"{folder}/updates", exist_ok=True)
         os.symlink(f"{tree}/lib/modules/{version}", f"{folder}/updates/{index}")
-    done = subprocess.run([variables["depmod"], "-b", out, version], check=False, capture_output=True, text=True)
-    # Modules of the kernel's own names that have no order are no matter.
-    print(done.stderr, end="")
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    environment = {"LD_LIBRARY_PATH": ":".join(variables["libraries"].split())}
+    done = subprocess.run([variables["depmod"], "-b", out, version], check=False, capture_output=True, text=True, env=environment)
+    errors = [line for line in done.stderr.splitlines() if "ERROR" in line or "FATAL" in line]
+    if done.returncode or errors:
+        raise SystemExit("\n".join(["error: depmod", *errors[:10]]))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ let
   # Of the packages' /etc: what is a user's or a machine's own, and what is for a system without systemd.
   without = [
     "passwd" "group" "shadow" "gshadow" "subuid" "subgid" "hostname" "machine-id" "mtab" "adjtime" "localtime"
-    "init.d" "rc0.d" "rc1.d" "rc2.d" "rc3.d" "rc4.d" "rc5.d" "rc6.d" "rcS.d" "runit" "sv" "rc.local" "apt" "dpkg" "modules-load.d/modules.conf"
+    "init.d" "rc0.d" "rc1.d" "rc2.d" "rc3.d" "rc4.d" "rc5.d" "rc6.d" "rcS.d" "runit" "sv" "rc.local" "apt" "dpkg" "modules-load.d/modules.conf" "credstore" "credstore.encrypted"
   ];
 
   tree = utils.makeTree "etc" {
