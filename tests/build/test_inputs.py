@@ -89,3 +89,11 @@ def test_thousands_of_variables_in_capitals(workshop: Any) -> None:
     text = 'shWith "x" (builtins.listToAttrs (builtins.genList (n: { name = "V${toString n}"; value = ""; }) 5000)) "echo > $out"'
     error = workshop.fail(text)
     assert error.code == "sandbox-unavailable" and "__structuredAttrs" in str(error.hint)
+
+
+@pytest.mark.parametrize("inputs", [1, 2 * mounter.WORTHWHILE])
+def test_a_builder_starts_as_from_a_shell(inputs: int, workshop: Any) -> None:
+    text = """shWith "x" { i = texts INPUTS; } "grep SigIgn /proc/self/status > $out; umask >> $out; ls /proc/self/fd >> $out" """
+    lines = Path(workshop.build(text.replace("INPUTS", str(inputs)))).read_text().split()
+    # Of descriptors it has three; the fourth is that of the folder which `ls` reads.
+    assert lines == ["SigIgn:", "0" * 16, "0022", "0", "1", "2", "3"]

@@ -23,6 +23,7 @@ import ctypes
 import errno
 import os
 import select
+import signal
 import stat
 import sys
 from contextlib import suppress
@@ -271,6 +272,9 @@ def _become(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], arg
     try:
         _place(descriptors, numbers)
         os.setsid()
+        # Python ignores them, and so would the builder.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
         if user != b"-":
             uid, gid = map(int, user.split(b":"))
             os.setgroups([])
