@@ -47,8 +47,8 @@ class ShellRun:
 
     `pure`: little of the caller's environment, but for the variables `keep`.  `command`: to be run in place of a prompt.  `interactive`: on
     a terminal, as an interactive shell.  `interpreter` and `script` (a program, and its script with its arguments) are what the shell becomes
-    in the end; without the first, `script` are the command's arguments.  `plain`: nothing of the derivation's but its inputs' commands, and, as
-    variables of the shell alone, `mainProgram` and `mainFolder`.  `bare`: where there is a farm, little of the machine's files is
+    in the end.  `plain`: nothing of the derivation's but its inputs' commands, and, as variables of the shell alone, `mainProgram` and
+    `mainFolder`; then `script` are the command's arguments.  `bare`: where there is a farm, little of the machine's files is
     seen, but for the working directory.
     """
 
@@ -169,7 +169,7 @@ def start(shell: Shell, run: ShellRun, environment: Mapping[str, str]) -> NoRetu
         variables |= {name: f"{folder}/{file}" for name, file in shell.file_variables.items()}
     _write(f"{folder}/rc", _rc_text(shell, run, program, folder, environment, is_brief=is_brief))
     is_interactive = run.interactive and os.isatty(0) and os.isatty(2)
-    words = ["bash", *(["--rcfile"] if is_interactive else []), f"{folder}/rc", *([] if run.interpreter else run.script)]
+    words = ["bash", *(["--rcfile"] if is_interactive else []), f"{folder}/rc", *(run.script if run.plain and run.command else [])]
     sys.stdout.flush()
     sys.stderr.flush()
     try:
