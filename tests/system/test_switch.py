@@ -304,3 +304,18 @@ def test_killed_at_random_and_repeated_all_runs(host: Host) -> None:
         )
         assert [host.process(unit) for unit in units] == kept
         host.switch(after)
+
+
+def test_a_full_disk_leaves_the_old_system_running(host: Host) -> None:
+    one = host.make({"web.service": _service("sleep 1000")})
+    two = host.make({"web.service": _service("sleep 2000")}, etc={"more": {"source": host._write("more", "more")}})
+    host.machine.run("sh", "-c", "mkdir -p /var/lib/nixos && mount -t tmpfs -o size=64k tmpfs /var/lib/nixos")
+    assert host.switch(one)[0] == 0
+    host.machine.run("sh", "-c", "dd if=/dev/zero of=/var/lib/nixos/fill bs=1k 2>/dev/null || true")
+    # The note of what is in /etc cannot be written.
+    status, said = host.switch(two)
+    assert status == 1 and any("No space left" in line for line in said), said
+    assert host.current == one and host.state("web.service") == ["active"]
+    host.machine.run("rm", "/var/lib/nixos/fill")
+    assert host.switch(two)[0] == 0
+    assert host.current == two and host.state("web.service") == ["active"]

@@ -44,6 +44,8 @@ LOG = "/var/log/nixos-switch.log"
 _FOLDER = "/run/nixos"
 _NOTE = f"{_FOLDER}/switch.json"
 _LOCK = f"{_FOLDER}/switch.lock"
+# Bytes that have to be free for the files in /etc and /var/lib: far more than there are.
+_NEEDED = 4 << 20
 # Mounts that nobody asked for: by activation, by the manager for a moment, by a login.
 _BYWAYS = re.compile(r"run-(wrappers|credentials-.*|user-.*)\.mount|.*\.(scope|device)")
 
@@ -79,6 +81,9 @@ def check_machine(root: Root, system: System, *, has_menu: bool = True) -> None:
             raise TargetError("this machine does not run NixOS", code="not-nixos", hint=hint)
         if os.geteuid() != 0:
             raise TargetError("only root can switch a machine to another system", code="not-root", hint="use sudo")
+    status = os.statvfs(root.folder)
+    if status.f_bavail * status.f_frsize < _NEEDED:
+        raise TargetError("the disk is full", code="disk-full", hint="`nix-collect-garbage -d` removes old generations and what only they needed")
     if system.boot is not None and has_menu:
         check_room(root, [system], system.boot)
 
@@ -129,7 +134,16 @@ def _apply(root: Root, toplevel: str, system: System) -> int:
     _say_units("NOT restarting the following changed units", plan.skip)
     say("activating the configuration...")
     before = os.path.realpath(root.place(CURRENT))
-    if not activate(root, toplevel, system):
+    try:
+        if not activate(root, toplevel, system):
+            status = 2
+    except OSError as error:
+        if os.path.realpath(root.place(CURRENT)) != toplevel:
+            # It is the old system still, and what was stopped belongs to it.
+            if manager is not None:
+                manager.do("start", _names(plan.stop))
+            raise
+        say(f"error[activation]: {error}")
         status = 2
     if manager is not None:
         status = _tell_manager(manager, plan, machine, before) or status
@@ -205,10 +219,11 @@ def lock_machine(root: Root) -> Iterator[None]:
     root.make_folder(_FOLDER)
     descriptor = os.open(root.place(_LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TargetError("another switch is going on", code="switch-busy", hint=f"`tail -f {LOG}` shows how far it is") from None
         yield
-    except BlockingIOError:
-        raise TargetError("another switch is going on", code="switch-busy", hint=f"`tail -f {LOG}` shows how far it is") from None
     finally:
         os.close(descriptor)
 
