@@ -17,6 +17,8 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, int]] = []
         self.failures = 0
         self.cuts_short = False
+        # The header that whoever asks must send.
+        self.authorization = ""
         self.keeps_connections = False
         self.connections = 0
 
@@ -41,6 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
         if server.failures:
             server.failures -= 1
             self._answer(503)
+        elif server.authorization and self.headers.get("Authorization") != server.authorization:
+            self._answer(401)
         elif path in server.redirects:
             self._answer(302, {"Location": server.redirects[path]})
         elif data is None:

@@ -23,7 +23,7 @@ a `hint` (what to do about it).  `str(error)` is all of it, readable without col
     │       ├── DatabaseBusyError     database-busy
     │       ├── DatabaseSchemaError   database-schema
     │       └── DatabaseCorruptError  database-corrupt
-    ├── EvalError                 the Nix language; the code is the kernel's own
+    ├── EvalError                 the Nix language; the code is the kernel's own, or that of what failed outside
     └── InternalError             internal-bug: ours, never the user's
 
 An operating-system error of a file that the user named stays an `OSError`: Python's own says it best.  Errors that belong to a

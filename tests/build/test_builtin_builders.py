@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import tarfile
@@ -110,6 +111,19 @@ def test_fetchurl(workshop: Any, server: Any, tmp_path: Path) -> None:
     assert top != "default.nix"
     gone = workshop.fail(f'import <nix/fetchurl.nix> {{ url = "{server.address}/gone"; sha256 = "{"0" * 64}"; }}')
     assert "not-found" in str(gone)
+
+
+def test_fetchurl_says_who_one_is(workshop: Any, server: Any, tmp_path: Path) -> None:
+    server.files = {"/file": b"hello\n"}
+    server.authorization = "Basic " + base64.b64encode(b"me:se:cret").decode()
+    netrc = tmp_path / "netrc"
+    assert "HTTP 401" in str(workshop.fail(_fetch(f"{server.address}/file"), netrc_file=str(netrc)))
+    netrc.write_text("machine 127.0.0.1 login me password se:cret\n")
+    netrc.chmod(0o600)
+    assert Path(workshop.build(_fetch(f"{server.address}/file"), netrc_file=str(netrc))).read_text() == "hello\n"
+    # A derivation cannot ask for it.
+    text = 'sh "n" "echo $NIVALIS_NETRC $NETRC > $out"'
+    assert "se:cret" not in Path(workshop.build(text, netrc_file=str(netrc))).read_text()
 
 
 def test_a_builder_can_be_added(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,14 @@ What each code's message says beside CppNix's is the corpus's matter; here are t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from nivalis import _native
 from nivalis.errors import EvalError
+from nivalis.fetch.errors import NotThereError
 from nivalis.lang import EvalSettings, Evaluator
 
 DERIVATION = 'name = "n"; system = "s"; builder = "b";'
@@ -102,6 +103,20 @@ def test_example(code: str, tmp_path: Path) -> None:
             lines = shown.split("\n")
             assert lines[lines.index(line) + 1] == caret
         assert evaluator.eval("1 + 1").to_python() == 2
+
+
+def test_what_fails_outside_has_its_own_code() -> None:
+    class Fetcher:
+        def fetch(self, kind: str, arguments: Mapping[str, str]) -> tuple[str, dict[str, str | int | bool]]:
+            raise NotThereError("there is nothing", hint="look elsewhere")
+
+        def search_entry(self, address: str) -> str | None:
+            return None
+
+    with Evaluator(None, EvalSettings(system="x86_64-linux"), fetcher=Fetcher()) as evaluator:
+        error = raised(evaluator, 'builtins.fetchurl "http://localhost:1/none"')
+    assert (error.code, error.message, error.hint) == ("not-found", "there is nothing", "look elsewhere")
+    assert isinstance(error.__cause__, NotThereError)
 
 
 def test_places_in_files(tmp_path: Path, evaluator: Evaluator) -> None:

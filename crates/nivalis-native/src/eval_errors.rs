@@ -55,7 +55,7 @@ pub(crate) fn origin_name(origin: &Origin) -> Vec<u8> {
 
 /// The exception for an error; what the world raised is its cause.
 pub(crate) fn eval_error(py: Python<'_>, located: Located, cause: Option<PyErr>) -> PyErr {
-    match build(py, &located) {
+    match build(py, &located, cause.as_ref()) {
         Ok(error) => {
             error.set_cause(py, cause);
             error
@@ -64,7 +64,7 @@ pub(crate) fn eval_error(py: Python<'_>, located: Located, cause: Option<PyErr>)
     }
 }
 
-fn build(py: Python<'_>, located: &Located) -> PyResult<PyErr> {
+fn build(py: Python<'_>, located: &Located, cause: Option<&PyErr>) -> PyResult<PyErr> {
     let errors = py.import("nivalis.errors")?;
     let (position, frame) = (|at: &Option<At>| at.as_ref().map(|at| at.to_python(py)).transpose(), errors.getattr("Frame")?);
     let trace = PyList::empty(py);
@@ -78,7 +78,9 @@ fn build(py: Python<'_>, located: &Located) -> PyResult<PyErr> {
         return Ok(PyErr::from_value(errors.getattr("InternalError")?.call((&located.error.message,), Some(&keywords))?));
     }
     let keywords = PyDict::new(py);
-    keywords.set_item("code", located.error.code.as_str())?;
+    // What the world raised has a code of its own, which says more than the kernel's word for all of them.
+    let own = cause.filter(|_| located.error.code == Code::World).and_then(|raised| raised.value(py).getattr("code").ok()?.extract::<String>().ok());
+    keywords.set_item("code", own.as_deref().unwrap_or(located.error.code.as_str()))?;
     keywords.set_item("position", place)?;
     keywords.set_item("trace", trace)?;
     keywords.set_item("omitted", located.error.omitted)?;

@@ -4,8 +4,8 @@ They handle hostile input, so each runs in a process of its own, in the same san
 executes.  (What one only fetches may come without it: see `nivalis.build.downloads`.)  The derivation's environment comes in a file, not as the
 process's own, where a variable such as PYTHONPATH would be obeyed.  The sandbox is given Python and this package for it, read-only.
 
-What a builder of a fixed output has to know of the user's configuration (where mirrors are) it is told by variables that whoever starts it
-finds out, outside the sandbox; a derivation never holds them.
+What a builder of a fixed output has to know of the user's configuration (where mirrors are, who one is to a server) it is told by variables
+that whoever starts it finds out, outside the sandbox; a derivation never holds them.
 
 `register` lets a higher package add a builder: a name, and the `module:function` that is called with the environment and the
 path of the output.
@@ -53,7 +53,11 @@ _BUILDERS = {
     "unpack-channel": "nivalis.build.unpack_channel:build",
 }
 # Who says, from the user's environment, what such a builder is told beside its derivation.
-_CONFIGURED = {"debian-fetch": "nivalis.debian.mirror:builder_variables", "pypi-fetch": "nivalis.fetch.pypi:builder_variables"}
+_CONFIGURED = {
+    "debian-fetch": "nivalis.debian.mirror:builder_variables",
+    "fetchurl": "nivalis.build.fetchurl:builder_variables",
+    "pypi-fetch": "nivalis.fetch.pypi:builder_variables",
+}
 # Which a worker may run: they look at nothing but their inputs, and take the place where to write beside the output's path.
 _TAME = frozenset({"debian-package"})
 # What fetches for one in this process.

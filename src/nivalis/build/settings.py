@@ -24,7 +24,7 @@ class BuildSettings:
 
     `max_jobs` builds run at once, each told to use `cores` (0: all).  `sandbox_paths` are seen in the sandbox: (place there, place here) each.
     So many downloads as `http_connections` says go on at once.  What is built is signed with the keys in `secret_key_files`.  `environment` is
-    what `impureEnvVars` come from. `build_dir` is where the folders of running builds are.
+    what `impureEnvVars` come from; its NETRC is the setting `netrc-file`. `build_dir` is where the folders of running builds are.
     """
 
     system: str
@@ -84,7 +84,7 @@ class BuildSettings:
             http_connections=settings.number("http-connections"),
             always_allow_substitutes=settings.switch("always-allow-substitutes"),
             secret_key_files=settings.words("secret-key-files"),
-            environment={**environment, **settings.pairs("impure-env")},
+            environment={**environment, "NETRC": settings.text("netrc-file"), **settings.pairs("impure-env")},
         )
 
     @property
