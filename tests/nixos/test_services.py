@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from nixos_systems import Systems
+import oracle
+from nixos_systems import NIXOS, Systems
 
 
 def box(text: str) -> str:
     return f"{{ pkgs, lib, config, ... }}: {{ imports = [ {{ boot.isContainer = true; }} ]; {text} }}"
-
-
-def source(systems: Systems, configuration: str, text: str) -> str:
-    """The text of a file that an expression over `config` names."""
-    return str(systems.eval(configuration, f"builtins.unsafeDiscardStringContext ({text}).drvAttrs.text"))
 
 
 def flat(text: str) -> str:
@@ -272,6 +269,24 @@ def test_what_starts_a_container_again(systems: Systems) -> None:
     assert base != unit(HOST.replace('"10.1.0.2/24"', '"10.1.0.3/24"'))
 
 
+# ---------------------------------------------------------------------------------------------------- all at once
+
+
+def test_cppnix_makes_the_same_derivation(systems: Systems, tmp_path: Path) -> None:
+    nix, reason = oracle.cppnix28()
+    if nix is None:
+        pytest.skip(reason)
+    file = tmp_path / "configuration.nix"
+    file.write_text(f"""{{ pkgs, lib, config, ... }}: {{
+      imports = [ {{ {HOST} }} {{ {POSTGRESQL} }} ({NGINX}) ]; nix.enable = true; services.qemuGuest.enable = true; services.lighttpd.enable = true;
+      networking.nat.enable = true; services.cron.systemCronJobs = [ "*/5 * * * mon root a" ];
+    }}""")
+    arguments = ["--arg", "configuration", str(file), "--arg", "snapshot", str(systems.snapshot)]
+    answer = nix.instantiate([str(NIXOS), "-A", "system", *arguments], store=tmp_path / "cppnix")
+    assert answer.status == 0, answer.stderr
+    assert answer.stdout.split() == [systems.eval(str(file), "system.drvPath")]
+
+
 # ---------------------------------------------------------------------------------------------------- smaller ones
 
 
@@ -298,6 +313,16 @@ def test_commands_of_cron_are_the_shells(systems: Systems) -> None:
     configuration = box("""services.cron.systemCronJobs = [ "* * * * * nobody echo \\"50%\\" $HOME" ];""")
     (name,) = [name for name in systems.data(configuration)["units"] if re.fullmatch(r"cron-.*\.service", name)]
     assert 'ExecStart=/bin/sh -c "echo \\"50%%\\" $$HOME"\n' in systems.unit(configuration, name)
+
+
+def test_rotation_of_logs(systems: Systems) -> None:
+    configuration = box("""services.logrotate.settings = { web = { files = [ "/a/*.log" "/b c" ]; frequency = "daily"; rotate = 3; compress = true;
+      missingok = false; postrotate = "one\\ntwo"; }; "/var/log/x" = { size = "1M"; frequency = null; priority = 1; }; };""")
+    text = str(systems.eval(configuration, "config.services.logrotate.configFile.text"))
+    web = '"/a/*.log" "/b c" {\n  daily\n  compress\n  postrotate\n    one\n    two\n  endscript\n  rotate 3\n}\n'
+    assert text == '"/var/log/x" {\n  size 1M\n}\n' + web
+    assert "OnCalendar=hourly" in systems.unit(configuration, "logrotate.timer")
+    assert "logrotate.service" not in systems.data(box(""))["units"] and "logrotate.service" in systems.data(NGINX)["units"]
 
 
 def test_nix(systems: Systems) -> None:

@@ -206,6 +206,16 @@ def test_a_configuration_that_nginx_refuses(box: Machine) -> None:
     assert box.outside.get(f"http://{ADDRESS}:8080/word") == "one" and box.pid("nginx") == before
 
 
+def test_logs_are_rotated(box: Machine) -> None:
+    (command,) = box.run("sed -n 's/^ExecStart=//p' /etc/systemd/system/logrotate.service").splitlines()
+    box.outside.get(f"http://{ADDRESS}:8080/word")
+    box.run(f"{command.replace('--state /var/lib', '--force --state /tmp')}")
+    box.outside.get(f"http://{ADDRESS}:8080/")
+    lines = [box.run(f"tail -n 1 /var/log/nginx/{name} | cut -d' ' -f7") for name in ("access.log.1", "access.log")]
+    assert lines == ["/word", "/"]
+    box.run("systemctl start logrotate")
+
+
 def test_postgresql_answers(box: Machine) -> None:
     assert box.run("runuser -u postgres -- psql -tAc 'select 1'") == "1"
     assert box.run("psql -U postgres -tAc 'select x from first'") == "7"

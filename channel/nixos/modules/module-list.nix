@@ -27,6 +27,7 @@
   ./security/wrappers.nix
   ./services/databases/postgresql.nix
   ./services/hardware/udev.nix
+  ./services/logging/logrotate.nix
   ./services/misc/nix-gc.nix
   ./services/networking/firewall.nix
   ./services/networking/nat.nix

@@ -24,6 +24,7 @@ let
       merge = loc: defs: (import ../../lib/eval-config.nix {
         inherit lib pkgs;
         prefix = loc;
+        inherit (all.${name}) specialArgs;
         modules = [ (fromOutside name) ] ++ map (def: { _file = def.file; imports = [ def.value ]; }) defs;
       }).config;
     };
@@ -75,6 +76,8 @@ let
     ++ one.extraFlags;
 
   folder = "/var/lib/nixos-containers";
+  # The system that a container runs is no garbage, whether or not this machine's system still names it.
+  roots = "/nix/var/nix/gcroots/per-container";
   run = pkgs.writeShellScript "container-run" ''
     set -e
     . "/etc/nixos-containers/$1.conf"
@@ -88,6 +91,8 @@ let
     done
     # The next system may be another, so what starts it again is the unit.
     export EXIT_ON_REBOOT=1
+    mkdir -p ${roots}
+    ln -sfn "$system" "${roots}/$1"
     exec ${pkgs.debian.systemd-container}/bin/systemd-nspawn \
       --quiet --keep-unit --machine="$1" --directory="$root" --notify-ready=yes --kill-signal=SIGRTMIN+3 --console=pipe \
       --resolv-conf=off --timezone=off --bind-ro=/nix/store "''${flags[@]}" "$system/init"
@@ -97,8 +102,9 @@ let
     set -e
     . "/etc/nixos-containers/$1.conf"
     children=$(< "/proc/$2/task/$2/children")
-    exec ${pkgs.debian.util-linux}/bin/nsenter --target="''${children%% *}" --mount --uts --ipc --net --pid --cgroup --root --wd \
+    ${pkgs.debian.util-linux}/bin/nsenter --target="''${children%% *}" --mount --uts --ipc --net --pid --cgroup --root --wd \
       "$system/bin/switch-to-configuration" test
+    ${pkgs.debian.coreutils}/bin/ln -sfn "$system" "${roots}/$1"
   '';
 
   forwarded = lib.concatLists (lib.mapAttrsToList (name: one: map (port: port // { inherit (one) localAddress; inherit name; }) one.forwardPorts) all);
@@ -127,6 +133,7 @@ in
             example = "/nix/var/nix/profiles/containers/web";
             description = "A toplevel, in place of one that is made of `config`.";
           };
+          specialArgs = mkOption { type = types.attrsOf types.unspecified; default = { }; example = literalExpression "{ inherit inputs; }"; description = "Further arguments of the modules in `config`, which are there while their `imports` are read."; };
           autoStart = flag "Whether the container is started with this machine.";
           restartIfChanged = mkOption { type = types.bool; default = true; example = false; description = "Whether a switch changes a running container: to its new system, and by starting it again where that is not enough."; };
           privateNetwork = flag "Whether the container has a network of its own; without, it has this machine's.";
@@ -193,6 +200,7 @@ in
           Type = "notify";
           ExecStart = "${run} %i";
           ExecReload = "${switch} %i $MAINPID";
+          ExecStopPost = "${pkgs.debian.coreutils}/bin/rm -f ${roots}/%i";
           SyslogIdentifier = "container %i";
           # What systemd-nspawn ends with when the container wants to be started again.
           RestartForceExitStatus = 133;

@@ -165,8 +165,6 @@ in
       path = [ pkgs.debian.coreutils ];
       preStart = ''
         if [ ! -e "$PGDATA/PG_VERSION" ]; then
-          # What a start that was interrupted has left.
-          find "$PGDATA" -mindepth 1 -delete
           ${bin}/initdb -U ${cfg.superUser} --encoding=UTF8 --locale=C.UTF-8 ${lib.escapeShellArgs cfg.initdbArgs}
           touch "$PGDATA/.first_startup"
         fi

@@ -27,6 +27,9 @@ let
     proxy_set_header X-Forwarded-Server $hostname;
   '';
 
+  # Headers that a block sets itself are all that it has.
+  keepConnection = "proxy_set_header Connection \"\";\n";
+
   users = one:
     if one.basicAuthFile != null then one.basicAuthFile
     else if one.basicAuth != { } then "${pkgs.writeText "nginx-users" (lib.concatStrings (lib.mapAttrsToList (name: password: "${name}:{PLAIN}${password}\n") one.basicAuth))}"
@@ -36,7 +39,7 @@ let
   locationText = path: one: block "location ${path}" (
     directive "proxy_pass" one.proxyPass
     + optionalString one.proxyWebsockets "proxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection $connection_upgrade;\n"
-    + optionalString (one.proxyPass != null && (if one.recommendedProxySettings != null then one.recommendedProxySettings else cfg.recommendedProxySettings)) proxyHeaders
+    + optionalString (one.proxyPass != null && (if one.recommendedProxySettings != null then one.recommendedProxySettings else cfg.recommendedProxySettings)) (proxyHeaders + optionalString (!one.proxyWebsockets) keepConnection)
     + lib.concatStrings (lib.mapAttrsToList (name: value: "fastcgi_param ${name} \"${value}\";\n") one.fastcgiParams)
     + directive "index" one.index
     + directive "try_files" one.tryFiles
@@ -131,8 +134,7 @@ let
     proxy_send_timeout ${cfg.proxyTimeout};
     proxy_read_timeout ${cfg.proxyTimeout};
     proxy_http_version 1.1;
-    proxy_set_header Connection "";
-  '' + proxyHeaders)
+  '' + proxyHeaders + keepConnection)
   + given cfg.commonHttpConfig
   + lib.concatStrings (lib.mapAttrsToList upstreamText cfg.upstreams)
   + concatMapStrings hostText hosts
@@ -224,6 +226,15 @@ in
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [ cfg.package ] ++ cfg.additionalModules;
     environment.etc."nginx/nginx.conf".text = configuration;
+    services.logrotate.settings.nginx = {
+      files = lib.mkDefault [ "/var/log/nginx/*.log" ];
+      rotate = lib.mkDefault 26;
+      compress = lib.mkDefault true;
+      delaycompress = lib.mkDefault true;
+      missingok = lib.mkDefault true;
+      su = lib.mkDefault "${cfg.user} ${cfg.group}";
+      postrotate = lib.mkDefault "[ ! -f /run/nginx/nginx.pid ] || kill -USR1 $(cat /run/nginx/nginx.pid)";
+    };
     users.users = lib.mkIf (cfg.user == "nginx") { nginx = { isSystemUser = true; inherit (cfg) group; description = "nginx web server"; }; };
     users.groups = lib.mkIf (cfg.group == "nginx") { nginx = { }; };
 
