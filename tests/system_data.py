@@ -15,7 +15,19 @@ from nivalis.system.target.data import System
 __all__ = ["killed_at", "make_data", "make_system", "make_toplevel"]
 
 # What a process does to files, as Python announces it.
-_EVENTS = {"open", "os.rename", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "shutil.copyfile", "shutil.rmtree"}
+_EVENTS = {
+    "open",
+    "os.rename",
+    "os.link",
+    "os.symlink",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.chmod",
+    "os.chown",
+    "shutil.copyfile",
+    "shutil.rmtree",
+}
 
 
 def make_data(**changes: Any) -> dict[str, Any]:

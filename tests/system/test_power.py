@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ class Machine(Emulated):
         self.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo")
         assert self.run("systemctl is-system-running --wait") == "running", self.run("systemctl --failed")
 
+    def kill(self) -> None:
+        super().kill()
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+
     def type(self, line: str) -> None:
         """Type a line, and wait for nothing."""
         assert self._process.stdin is not None
@@ -135,7 +142,8 @@ def test_the_plug_is_pulled(factory: Factory, tmp_path: Path) -> None:
                 took = time.monotonic() - started
             else:
                 machine.type(switch)
-                time.sleep(chance.uniform(0, took))
+                # What must not be torn comes first: the menu, then accounts and files.
+                time.sleep(took * chance.random() ** 2)
                 machine.kill()
                 init = disk.menu()
                 assert init in {f"{toplevels[one]}/init" for one in (before, name)}

@@ -1,7 +1,9 @@
 """The boot menu: an entry for each generation of the system's profiles, in GRUB's language.
 
-It is written beside itself, renamed, and then the whole file system is synced: GRUB reads ext4 without its journal, so a file of which only
-the journal knows would be the old one after a crash.
+GRUB reads ext4 without its journal, so what it finds after a crash is not what the kernel would find.  A rename that is only in the journal is no
+rename; and one whose folder is on the disk already, while the new file's inode is not, or the old one's is as a freed one, is an empty menu.
+So the new file is on the disk, synced, before it gets its name; the old one keeps another name (`grub.cfg.old`), and with it its inode; and
+between the two syncs nothing changes but the folder.
 
 Where /boot is a file system of its own, or the store is one, kernels are copied to `/boot/kernels`, named by their store paths; those that no
 entry names are removed after the menu is safe.  Whether there is room for them is asked before anything is changed.
@@ -214,11 +216,22 @@ def write_menu(root: Root, system: System, default: str | None = None, *, withou
     data = make_menu(boot, entries, chosen, copied=copied).encode()
     root.make_folder(os.path.dirname(_CONFIG))
     if root.read(_CONFIG) != data.decode():
-        root.write_file(_CONFIG, data)
-    # All file systems: Python cannot name one, and the others are waited for little.
+        _replace_menu(root, data)
     os.sync()
     _drop_unnamed(root, entries, copied)
     return entries
+
+
+def _replace_menu(root: Root, data: bytes) -> None:
+    new, old = f"{_CONFIG}.new", f"{_CONFIG}.old"
+    root.write_file(new, data)
+    # All file systems: Python cannot name one, and the others are waited for little.  With the new file, what an earlier writer left is safe.
+    os.sync()
+    root.remove(old)
+    with suppress(FileNotFoundError):
+        os.link(root.place(_CONFIG), root.place(old))
+    os.sync()
+    os.rename(root.place(new), root.place(_CONFIG))
 
 
 def _write_roots(root: Root, entries: Sequence[Entry]) -> None:
