@@ -8,7 +8,7 @@ Errors: a class of `nivalis.errors.FormatError` for bad bytes, `OSError` for fil
 named here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, final
 
 from typing_extensions import Buffer
@@ -340,6 +340,11 @@ class Evaluator:
         self, text: str | bytes, *, base_dir: str | bytes, origin: Literal["string", "stdin"] = "string", file: str | bytes | None = None
     ) -> bytes:
         """The parsed text as `nix-instantiate --parse` prints it."""
+    def show_parsed_each(self, sources: Iterable[tuple[str | bytes, str | bytes, str | bytes]], write: Callable[[bytes], object]) -> None:
+        """Hand to `write` what `show_parsed` gives for each of `sources` (text, folder for relative paths, file).
+
+        Some are read ahead.  Neither may use the evaluator.
+        """
     def builtins(self) -> Value: ...
     def find_file(self, name: str | bytes) -> str:
         """The file that `<name>` finds."""

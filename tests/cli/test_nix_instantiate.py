@@ -82,6 +82,10 @@ CASES: list[str | tuple[str, str]] = [
     "--eval --raw -E './bad.nix'",
     "--parse -E '{ a, b ? 1 }: let x = 1; in a + x'",
     "--parse bad.nix",
+    "--parse default.nix fun.nix ./. bad.nix",
+    "--parse fun.nix nonexistent.nix bad.nix",
+    "--parse -I foo=. '<foo>' bad.nix '<foo/fun.nix>' '<nope>' fun.nix",
+    "--parse fun.nix flake:x",
     "--parse -E '1 +'",
     ("--eval -", "1 + 2\n"),
     ("--eval - -A x", "{ x = 1; }\n"),
@@ -167,6 +171,13 @@ def test_what_comes_before_a_failure_is_printed(folder: Path) -> None:
     assert "error[thrown]: x" in done.stderr
 
 
+def test_what_is_parsed_before_a_failure_is_printed(folder: Path) -> None:
+    (folder / "wrong.nix").write_text("1 +")
+    done = _run(folder, "--parse", "fun.nix", "wrong.nix", "bad.nix")
+    assert (done.returncode, done.stdout.count("\n"), "functor" in done.stdout) == (1, 1, True)
+    assert "error[syntax-error]" in done.stderr and "wrong.nix:1:4" in done.stderr
+
+
 def test_the_library_s_frames_are_folded_and_the_user_s_are_not(folder: Path) -> None:
     library = folder / "library"
     library.mkdir()
@@ -194,12 +205,15 @@ def test_a_function_that_calls_itself_does_not_fill_the_screen(folder: Path) -> 
     assert len(done.stderr.splitlines()) < 20
 
 
-def test_ctrl_c_ends_it_quietly_and_at_once(folder: Path) -> None:
+@pytest.mark.parametrize("way", ["eval", "parse"])
+def test_ctrl_c_ends_it_quietly_and_at_once(way: str, folder: Path) -> None:
     text = "let f = n: if n == 0 then 0 else f (n - 1); in builtins.foldl' (a: n: f 5000) 0 (builtins.genList (n: n) 10000000)"
+    (folder / "long.nix").write_text(f"[{'(a: a.b.c) ' * 50_000}]")
     program = subprocess.Popen(
-        [lang_corpus.COMMAND, "--eval", "-E", text],
+        [lang_corpus.COMMAND, *(["--eval", "-E", text] if way == "eval" else ["--parse", *["./long.nix"] * 5000])],
         env=_environment(folder),
-        stdout=subprocess.PIPE,
+        cwd=folder,
+        stdout=subprocess.PIPE if way == "eval" else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         # A test run in the background ignores the signal, and what it starts would too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -208,7 +222,7 @@ def test_ctrl_c_ends_it_quietly_and_at_once(folder: Path) -> None:
     program.send_signal(signal.SIGINT)
     begin = time.monotonic()
     out, err = program.communicate(timeout=30)
-    assert (program.returncode, out, err) == (130, b"", b"")
+    assert (program.returncode, out or b"", err) == (130, b"", b"")
     assert time.monotonic() - begin < 2
 
 

@@ -143,6 +143,38 @@ def test_interrupt_from_another_thread(evaluator: Evaluator) -> None:
     assert time.monotonic() - begin < 3
 
 
+def test_parsing_file_after_file(evaluator: Evaluator) -> None:
+    shown: list[bytes] = []
+
+    def sources(count: int) -> Iterator[tuple[bytes, str, str]]:
+        for number in range(count):
+            yield b"x: ./a + %d" % number, f"/{number}", f"/{number}/default.nix"
+
+    evaluator.parse_each(sources(100), shown.append)
+    assert shown == [b"(x: (/%d/a + %d))" % (number, number) for number in range(100)]
+
+    def failing() -> Iterator[tuple[bytes, str, str]]:
+        yield from sources(3)
+        raise FileNotFoundError("gone")
+
+    shown.clear()
+    with pytest.raises(FileNotFoundError, match="gone"):
+        evaluator.parse_each(failing(), shown.append)
+    assert len(shown) == 3
+    shown.clear()
+    with pytest.raises(EvalError, match="syntax error") as caught:
+        evaluator.parse_each([*sources(2), (b"1 +", "/", "/wrong.nix"), *sources(1)], shown.append)
+    assert (caught.value.code, len(shown)) == ("syntax-error", 2)
+    with pytest.raises(RuntimeError, match="busy"):
+        evaluator.parse_each(sources(1), lambda text: evaluator.parse("1"))
+    with pytest.raises(ZeroDivisionError):
+        evaluator.parse_each(sources(1000), lambda text: 1 // 0)
+    with pytest.raises(EvalError) as caught:
+        evaluator.parse_each(sources(1000), lambda text: evaluator.interrupt())
+    assert caught.value.code == "interrupted"
+    assert evaluator.eval("1").to_python() == 1
+
+
 def test_the_world_is_what_was_handed_in(evaluator: Evaluator) -> None:
     said: list[str] = []
     with Evaluator(None, SETTINGS, on_trace=said.append, on_warn=said.append, clock=lambda: 7.9) as other:

@@ -46,6 +46,9 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 /// How often the waiting thread looks for signals.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(40);
 
+/// How many texts are read before the first of them is parsed and shown, so that neither thread waits for the other for each.
+const PARSED_AHEAD: usize = 8;
+
 /// An error with its places resolved, made where the sources are at hand.
 pub(crate) struct Located {
     pub error: Box<Error>,
@@ -86,6 +89,16 @@ impl Evaluator {
     }
 
     fn with_kernel<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Kernel) -> Result<T, Located> + Send) -> PyResult<T> {
+        self.with_kernel_beside(py, work, || ())
+    }
+
+    /// As `with_kernel`; meanwhile the calling thread does what is to be done `beside`.
+    fn with_kernel_beside<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut Kernel) -> Result<T, Located> + Send,
+        beside: impl FnOnce() + Send,
+    ) -> PyResult<T> {
         let mut interrupted = None;
         let outcome = py.detach(|| {
             let Ok(mut guard) = self.kernel.try_lock() else {
@@ -107,6 +120,7 @@ impl Evaluator {
                     Ok(thread) => thread,
                     Err(_) => return None,
                 };
+                beside();
                 while let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(SIGNAL_INTERVAL) {
                     if interrupted.is_none() {
                         if let Err(e) = Python::attach(|py| py.check_signals()) {
@@ -259,6 +273,70 @@ impl Evaluator {
         };
         let shown = slf.get().run(slf.py(), |k| k.show_parsed(&text, origin, &base_dir))?;
         Ok(PyBytes::new(slf.py(), &shown))
+    }
+
+    /// Parses one text after the other, in one call: to start a thread for each takes as long as to parse most of them.
+    ///
+    /// `sources` gives tuples of text, folder for relative paths, and file; what `show_parsed` gives for each is handed to `write`. Both run on
+    /// the calling thread, a few texts ahead of the parser.
+    fn show_parsed_each(slf: &Bound<'_, Self>, sources: &Bound<'_, PyAny>, write: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (sources, write) = (sources.try_iter()?.unbind(), write.clone().unbind());
+        let interrupt = &slf.get().interrupt;
+        let (to_parse, texts) = channel::<(Vec<u8>, Vec<u8>, Vec<u8>)>();
+        let (to_write, shown) = channel::<Vec<u8>>();
+        let work = move |kernel: &mut Kernel| {
+            for (text, base_dir, file) in texts {
+                let bytes = kernel.enter(|k| k.show_parsed(&text, Origin::File(file.into()), &base_dir)).map_err(|e| locate(kernel, e))?;
+                if to_write.send(bytes).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let read = || {
+            Python::attach(|py| {
+                let Some(source) = sources.bind(py).clone().next() else { return Ok(None) };
+                let (text, base_dir, file) = source?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+                Ok(Some((encode(&text)?, encode(&base_dir)?, encode(&file)?)))
+            })
+        };
+        // What ends it at once, and what is to be told after all that comes before is written.
+        let (mut stopped, mut failed) = (Ok(()), Ok(()));
+        let beside = || {
+            let (mut under_way, mut is_more) = (0, true);
+            loop {
+                while is_more && under_way < PARSED_AHEAD {
+                    match read() {
+                        Ok(Some(source)) => {
+                            under_way += 1;
+                            is_more = to_parse.send(source).is_ok();
+                        }
+                        Ok(None) => is_more = false,
+                        Err(e) => (failed, is_more) = (Err(e), false),
+                    }
+                }
+                if under_way == 0 {
+                    break;
+                }
+                let done = match shown.recv_timeout(SIGNAL_INTERVAL) {
+                    Ok(bytes) => {
+                        under_way -= 1;
+                        Python::attach(|py| write.call1(py, (PyBytes::new(py, &bytes),)).map(|_| ()))
+                    }
+                    Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals()),
+                    // The parser has failed, and says so itself.
+                    Err(RecvTimeoutError::Disconnected) => break,
+                };
+                if done.is_err() {
+                    interrupt.store(true, Ordering::Relaxed);
+                    stopped = done;
+                    break;
+                }
+            }
+            drop((to_parse, shown));
+        };
+        let parsed = slf.get().with_kernel_beside(slf.py(), work, beside);
+        stopped.and(parsed).and(failed)
     }
 
     /// `builtins`

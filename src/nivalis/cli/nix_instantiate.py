@@ -1,7 +1,7 @@
 """`nix-instantiate`: evaluate Nix expressions, print what they are, or write the derivations that they give.
 
 Flags, output and exit status are CppNix's, byte by byte on stdout; errors on stderr are nivalis's own.  What one file gives is
-printed before the next is looked at.
+printed before the next is looked at; only `--parse` reads a few ahead.
 
 It starts often (editors, scripts, every build), so nothing is imported here that a plain evaluation does not need.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from nivalis import _native
@@ -26,6 +27,7 @@ from nivalis.lang.auto_call import AutoArguments, auto_call, find_along_path
 from nivalis.lang.encoding import encode
 from nivalis.lang.evaluator import Evaluator
 from nivalis.lang.get_derivations import find_derivations
+from nivalis.lang.search_path import is_address
 from nivalis.lang.value import Value
 from nivalis.store.layout import StoreLayout
 
@@ -238,11 +240,20 @@ class _Run:
             self._show_text(self._text, "stdin")
         elif not options.files and not options.from_arguments:
             options.files.append("./default.nix")
-        for word in options.files:
-            if options.from_arguments:
+        if options.from_arguments:
+            for word in options.files:
                 self._show_text(os.fsencode(word), "string")
-            else:
-                self._show_file(resolve_file(self._evaluator, word, self._folder))
+        elif options.action == "parse":
+            for is_looked_up, words in groupby(options.files, _is_looked_up):
+                files = (resolve_file(self._evaluator, word, self._folder) for word in words)
+                if is_looked_up:
+                    for file in files:
+                        self._parse([file])
+                else:
+                    self._parse(files)
+        else:
+            for word in options.files:
+                self._show(self._evaluator.eval_file(resolve_file(self._evaluator, word, self._folder)))
 
     def _show_text(self, text: bytes, origin: Literal["stdin", "string"]) -> None:
         if self._options.action == "parse":
@@ -250,16 +261,8 @@ class _Run:
         else:
             self._show(self._evaluator.eval(text, base_dir=self._folder, origin=origin))
 
-    def _show_file(self, file: str) -> None:
-        if self._options.action != "parse":
-            self._show(self._evaluator.eval_file(file))
-            return
-        while os.path.islink(file):
-            file = os.path.normpath(os.path.join(os.path.dirname(file), os.readlink(file)))
-        if os.path.isdir(file):
-            file = os.path.join(file, "default.nix")
-        with open(file, "rb") as stream:
-            self._write_line(self._evaluator.parse(stream.read(), base_dir=os.path.dirname(file), file=file))
+    def _parse(self, files: Iterable[str]) -> None:
+        self._evaluator.parse_each(map(_read_source, files), lambda shown: _write(shown + b"\n"))
 
     def _show(self, root: Value) -> None:
         for path in self._options.attributes or [""]:
@@ -303,6 +306,21 @@ class _Run:
     def _write(self, data: bytes) -> None:
         self.output += data
         _write(data)
+
+
+def _is_looked_up(word: str) -> bool:
+    """Whether the evaluator is asked where the file is, which it cannot be while it parses another."""
+    return word.startswith("<") or is_address(word)
+
+
+def _read_source(file: str) -> tuple[bytes, str, str]:
+    """The text of a file or of a folder's `default.nix`, the folder that it is in, and its name."""
+    while os.path.islink(file):
+        file = os.path.normpath(os.path.join(os.path.dirname(file), os.readlink(file)))
+    if os.path.isdir(file):
+        file = os.path.join(file, "default.nix")
+    with open(file, "rb") as stream:
+        return stream.read(), os.path.dirname(file), file
 
 
 def _write(data: bytes) -> None:

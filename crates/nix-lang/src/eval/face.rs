@@ -84,6 +84,8 @@ impl Evaluator {
 
     /// The parsed text as `nix-instantiate --parse` prints it.
     pub fn show_parsed(&mut self, text: &[u8], origin: Origin, base_dir: &[u8]) -> R<Vec<u8>> {
+        // There may be thousands in one call.
+        self.poll(Pos::NONE)?;
         let expr = self.parse_to_show(origin, text, base_dir)?;
         Ok(show::show(expr, &self.symbols))
     }
