@@ -211,4 +211,6 @@ class Emulated:
         """Pull the plug."""
         if self._process.poll() is None:
             self._process.kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process.wait()
