@@ -97,3 +97,9 @@ def test_a_builder_starts_as_from_a_shell(inputs: int, workshop: Any) -> None:
     lines = Path(workshop.build(text.replace("INPUTS", str(inputs)))).read_text().split()
     # Of descriptors it has three; the fourth is that of the folder which `ls` reads.
     assert lines == ["SigIgn:", "0" * 16, "0022", "0", "1", "2", "3"]
+
+
+def test_what_sandbox_paths_name_of_sys_is_seen(shell: str, workshop: Any) -> None:
+    text = 'shWith "x" { i = texts 30; } "ls -d /fs/cgroup /sys/* > $out"'
+    place = workshop.build(text, sandbox_paths=f"/bin/sh={shell} /fs=/sys/fs /sys/kernel")
+    assert Path(place).read_text().split() == ["/fs/cgroup", "/sys/kernel"]

@@ -32,9 +32,13 @@ MARK = ".seen"
 
 
 class Mounter:
-    """Starts processes that have mounts of their own.  Safe to use from several threads, all of which must outlive what they start."""
+    """Starts processes that have mounts of their own, and of this machine's see `shown`, if they are to.
 
-    def __init__(self) -> None:
+    Safe to use from several threads, all of which must outlive what they start.
+    """
+
+    def __init__(self, shown: Sequence[str] = ()) -> None:
+        self._shown = shown
         self._mutex = threading.Lock()
         self._connection: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,7 +135,7 @@ class Mounter:
         if self._connection is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                argv = [sys.executable, "-I", "-S", "-B", mounts.__file__]
+                argv = [sys.executable, "-I", "-S", "-B", mounts.__file__, *self._shown]
                 self._process = subprocess.Popen(
                     argv, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={"PATH": os.defpath}, start_new_session=True
                 )

@@ -59,6 +59,8 @@ libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes
 def main() -> None:
     """The process that waits for orders, on the socket that is its standard input, until there is no one to give them.
 
+    Its arguments are places of this machine of which builds may see something.
+
     An order is "start" with descriptors: that of a file with the words of `_Server._start`, that to which is reported, and those that
     the new process gets.  The answer is its number, or a negative error number.  Or it is the path of a folder in which nothing is to be
     mounted any more; then the answer is 0.
@@ -75,7 +77,7 @@ def main() -> None:
     connection = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        server = _Server(connection)
+        server = _Server(connection, sys.argv[1:])
     except OSError as error:
         while connection.recv(_LONGEST):
             connection.send(str(-(error.errno or errno.EIO)).encode())
@@ -102,10 +104,15 @@ class _Build:
 
 
 class _Server:
-    def __init__(self, connection: socket.socket) -> None:
+    """What takes the orders.  Of `shown`, places of this machine, builds may see something."""
+
+    def __init__(self, connection: socket.socket, shown: Sequence[str]) -> None:
         enter_namespace()
         # What is mounted here must not show outside; what the machine unmounts must not be held here.
         mount(b"none", b"/", _MS_SLAVE | _MS_REC)
+        if not any(f"{os.path.realpath(place)}/".startswith("/sys/") for place in shown):
+            # Half of all mounts are there, and bubblewrap reads of them again and again.  An ordinary user cannot: then they stay.
+            libc.umount2(b"/sys", _MNT_DETACH)
         self._home = _open_namespace()
         _check(libc.unshare(_CLONE_NEWNS))
         self._workshop = _open_namespace()

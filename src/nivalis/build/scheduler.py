@@ -59,7 +59,7 @@ class Scheduler:
         self._hear = listen
         self._done: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self._program: str | None = None
-        self._mounter = Mounter()
+        self._mounter = Mounter([outside for _, outside in settings.sandbox_paths])
         self._turns = threading.Semaphore(settings.max_jobs)
         self._workers = Workers(store, settings)
         self._downloads = Downloads(store, settings, self._listen, self._stop)
