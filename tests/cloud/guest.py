@@ -24,13 +24,14 @@ _KERNEL = "linux-image-cloud-amd64"
 _MODULES = (
     *("drivers/virtio/virtio_ring.ko", "drivers/virtio/virtio.ko", "drivers/virtio/virtio_pci_modern_dev.ko"),
     *("drivers/virtio/virtio_pci_legacy_dev.ko", "drivers/virtio/virtio_pci.ko", "net/core/failover.ko", "drivers/net/net_failover.ko"),
-    *("drivers/net/virtio_net.ko", "drivers/block/virtio_blk.ko", "drivers/acpi/button.ko"),
+    *("drivers/net/virtio_net.ko", "drivers/block/virtio_blk.ko", "drivers/acpi/button.ko", "drivers/input/evdev.ko"),
 )
 _INIT = """#!/bin/sh
 export PATH=/bin HOME=/
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules); do insmod /lib/$module; done
+acpid
 ip link set lo up; ip link set eth0 up
 echo "GUEST serial $(cat /sys/class/dmi/id/product_serial)"
 udhcpc -i eth0 -q -f -n -t 30 -s /dhcp && echo "GUEST address $(ip -4 -o addr show eth0)"
@@ -44,7 +45,7 @@ _DHCP = """#!/bin/sh
 ip addr add $ip/$mask dev eth0; ip route add default via $router
 for server in $dns; do echo "nameserver $server"; done >/etc/resolv.conf
 """
-_VERSION = "3"
+_VERSION = "4"
 
 
 def missing() -> str:
@@ -80,6 +81,8 @@ def _make(work: Path) -> Path:
     files: dict[str, bytes] = {
         "init": _INIT.encode(),
         "dhcp": _DHCP.encode(),
+        # The power button, by the name that acpid has for it.
+        "etc/acpi/PWRF/00000080": b"#!/bin/sh\necho GUEST power button >/dev/ttyS0\npoweroff -f\n",
         "modules": "\n".join(Path(one).name for one in _MODULES).encode(),
         "bin/busybox": (root / "bin/busybox").read_bytes(),
         "bin/sh": (root / "bin/busybox").read_bytes(),
@@ -103,7 +106,7 @@ def _make(work: Path) -> Path:
 
 def _cpio(files: Mapping[str, bytes]) -> Iterator[bytes]:
     """An archive that the kernel unpacks (`newc`)."""
-    folders = dict.fromkeys(["bin", "dev", "etc", "lib", "proc", "sys"])
+    folders = dict.fromkeys(["bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "proc", "sys", "var", "var/run", "var/log"])
     entries: list[tuple[str, int, bytes]] = [(name, 0o040755, b"") for name in folders]
     entries += [(name, 0o100755, data) for name, data in files.items()]
     for number, (name, mode, data) in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1):

@@ -58,8 +58,8 @@ class Servers:
         except FileNotFoundError:
             return ""
 
-    def wait_for(self, server: Server, text: str) -> str:
-        wait_until(lambda: text in self.console(server), lambda: self.console(server))
+    def wait_for(self, server: Server, text: str, times: int = 1) -> str:
+        wait_until(lambda: self.console(server).count(text) >= times, lambda: self.console(server))
         return self.console(server)
 
     def port(self, address: str, wanted: int) -> int:
@@ -157,11 +157,12 @@ def test_neighbours_and_the_firewall_between_them(servers: Servers) -> None:
     first, second = (one.interfaces[0].ipv4_address for one in (web, other))
     for one in (web, other):
         servers.wait_for(one, "GUEST ready")
-    # It reaches the open one, and is reached by nobody.
+    asked = [first, second, f"[{web.interfaces[0].ipv6_address}]"]
     ask = "timeout 15 wget -q -O /page http://{}/ && grep hello /page && echo GUEST reached {} || echo GUEST no way to {}\n"
-    asker = servers.launch(ask.replace("{}", first) + ask.replace("{}", second))
+    # An address of IPv6 is tried for a moment, whether it is anybody else's.
+    asker = servers.launch("sleep 3\n" + "".join(ask.replace("{}", one) for one in asked))
     said = servers.wait_for(asker, "GUEST ready")
-    assert f"GUEST reached {first}" in said and f"GUEST no way to {second}" in said
+    assert f"GUEST reached {first}" in said and f"GUEST no way to {second}" in said and f"GUEST reached {asked[2]}" in said
 
 
 def test_power(servers: Servers) -> None:
@@ -178,8 +179,10 @@ def test_power(servers: Servers) -> None:
     assert cloud.images.wait(running, {"available"}, deadline=120).ancestor is not None
     cloud.servers.act(server.id, "reset")
     wait_until(lambda: servers.console(server).count("GUEST again") == 2)
-    cloud.servers.act(server.id, "stop")
+    servers.wait_for(server, "GUEST ready", 2)
+    cloud.servers.act(server.id, "shutdown")
     cloud.servers.wait(server.id, {"inactive"}, deadline=BOOT)
+    assert "GUEST power button" in servers.console(server)
 
 
 def test_machine_that_cannot_start(servers: Servers) -> None:

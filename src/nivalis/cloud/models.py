@@ -11,8 +11,8 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 from nivalis.cloud.errors import AnswerError
 
@@ -228,33 +228,25 @@ def decode(kind: type[R], value: object) -> R:
     if not isinstance(value, Mapping):
         raise AnswerError(f"answer is no {kind.__name__}: `{type(value).__name__}`")
     known = {}
-    for name, (wanted, is_optional) in _hints_of(kind).items():
+    for name, wanted in _fields_of(cast("Any", kind)).items():
         found = value.get(name)
         # Where there is a default, an absent and a null value are the same.
         if found is None:
             if name == "id":
                 raise AnswerError(f"answer is no {kind.__name__}: it has no `id`")
             continue
-        known[name] = _convert(wanted, found, f"{kind.__name__}.{name}", is_optional)
+        known[name] = _convert(wanted, found, f"{kind.__name__}.{name}")
     return kind(**known)
 
 
-def _hints_of(kind: type) -> dict[str, tuple[Any, bool]]:
-    return _hints(kind)
-
-
 @functools.cache
-def _hints(kind: type) -> dict[str, tuple[Any, bool]]:
-    hints = typing.get_type_hints(kind)
-    found = {}
-    for one in fields(kind):
-        hint = hints[one.name]
-        is_optional = isinstance(hint, types.UnionType)
-        found[one.name] = (next(arg for arg in typing.get_args(hint) if arg is not type(None)) if is_optional else hint, is_optional)
-    return found
+def _fields_of(kind: Any) -> dict[str, Any]:
+    """What each field of a class is; where that or None, that."""
+    found = typing.get_type_hints(kind)
+    return {name: typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint for name, hint in found.items()}
 
 
-def _convert(wanted: Any, found: object, place: str, is_optional: bool) -> object:
+def _convert(wanted: Any, found: object, place: str) -> object:
     if typing.get_origin(wanted) is tuple:
         if not isinstance(found, list):
             raise AnswerError(f"answer has no list: `{place}`")

@@ -3,7 +3,8 @@
 What it is: a service for one user, on loopback addresses only, that checks credentials as the real one does; `control` starts and stops
 it, `service` is the process.  Its state is an SQLite database and files in one folder, which one service at a time holds.
 
-    state, places     what there is, and where it is kept
+    state, places,    what there is, where it is kept, and that one service has it
+    lock
     answers, api,     the API: shapes, tokens, resources, servers
     oauth, resources, servers
     imports           images from an address or the library: fetched, probed, measured

@@ -17,11 +17,13 @@ from nivalis.cloud.auth import Authenticator, Credentials
 from nivalis.cloud.config import ClientConfig
 from nivalis.cloud.errors import LocalCloudError
 from nivalis.cloud.http import HttpDoor
+from nivalis.cloud.local.lock import is_held
 from nivalis.cloud.local.places import Places
+from nivalis.cloud.local.state import CLIENT
 
-__all__ = ["ALIAS", "CLIENT", "Running", "ask_status", "client_of", "find_running", "open_cloud", "start_service", "stop_service"]
+__all__ = ["ALIAS", "Running", "ask_status", "client_of", "find_running", "open_cloud", "start_service", "stop_service"]
 
-ALIAS, CLIENT = "local", "cli-local"
+ALIAS = "local"
 # A busy machine may take its time; the machines of a service that ends have theirs to shut down.
 _STARTING, _STOPPING = 60.0, 60.0
 
@@ -46,17 +48,7 @@ def find_running(places: Places) -> Running | None:
         return None
     except (KeyError, ValueError) as error:
         raise LocalCloudError("what the service says of itself cannot be read", where=str(places.service)) from error
-    return running if _is_held(places) else None
-
-
-def _is_held(places: Places) -> bool:
-    from nivalis.cloud.local.service import hold
-
-    try:
-        hold(places).close()
-    except LocalCloudError:
-        return True
-    return False
+    return running if is_held(places) else None
 
 
 def start_service(places: Places, options: Sequence[str] = ()) -> Running:
@@ -76,7 +68,7 @@ def start_service(places: Places, options: Sequence[str] = ()) -> Running:
         if running is not None and (has_ended or running.pid == process.pid):
             return running
         # Of two that start at once, one gets the lock, and the other one waits for what that one says.
-        if has_ended and not _is_held(places):
+        if has_ended and not is_held(places):
             with open(places.log, "rb") as log:
                 log.seek(begin)
                 text = log.read().decode(errors="replace").strip()
@@ -93,7 +85,7 @@ def stop_service(places: Places) -> bool:
         return False
     os.kill(running.pid, signal.SIGTERM)
     end = time.monotonic() + _STOPPING
-    while _is_held(places):
+    while is_held(places):
         if time.monotonic() > end:
             raise LocalCloudError(f"service does not end: process {running.pid}", where=str(places.log))
         time.sleep(0.1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import ipaddress
 import secrets
 import shutil
 from typing import Any
@@ -107,7 +108,8 @@ class Servers(Kind):
             if ipv4 not in taken:
                 break
         network = f"2a02:1348:{_ZONE_NETWORK + (number >> 18):x}:{number >> 2 & 0xFFFF:x}"
-        ipv6 = f"{network}:24:19ff:fe{one:02x}:{two:02x}{three:02x}"
+        # As it is written usually: it is compared with what packets have.
+        ipv6 = str(ipaddress.ip_address(f"{network}:24:19ff:fe{one:02x}:{two:02x}{three:02x}"))
         return {"mac_address": f"02:24:19:{one:02x}:{two:02x}:{three:02x}", "ipv4_address": ipv4, "ipv6_address": ipv6}
 
     def update(self, document: Document, fields: Document) -> Document:

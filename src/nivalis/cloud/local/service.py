@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import json
 import os
 import signal
@@ -19,24 +18,24 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from nivalis.cloud.errors import CloudError, LocalCloudError
+from nivalis.cloud.errors import CloudError
 from nivalis.cloud.local.api import Api, make_app
 from nivalis.cloud.local.core import LocalCloud
 from nivalis.cloud.local.library import Library
+from nivalis.cloud.local.lock import hold
 from nivalis.cloud.local.machines import QemuMachines, find_qemu, has_kvm
 from nivalis.cloud.local.oauth import check_token
 from nivalis.cloud.local.places import Places
 from nivalis.cloud.local.state import CLIENT, State
 from nivalis.fetch.network import Network
 
-__all__ = ["hold", "main", "run_service"]
+__all__ = ["main", "run_service"]
 
 _HOST = "127.0.0.1"
 
@@ -47,17 +46,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def hold(places: Places) -> IO[str]:
-    """Take the lock of a folder, for as long as the file is open.  Raises LocalCloudError."""
-    file = open(places.lock, "w")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise LocalCloudError("a cloud is running there already", where=str(places.folder)) from error
-    return file
 
 
 async def run_service(places: Places, *, port: int, library_port: int | None, accelerator: str) -> None:
