@@ -37,10 +37,10 @@ let
 
   # Quoted as systemd.syntax(7) has it; `%` would be a specifier.
   environmentLines = environment:
-    concatStrings (mapAttrsToList (name: value: optionalString (value != null) "Environment=${builtins.replaceStrings [ "%" ] [ "%%" ] (toJSON "${name}=${toString value}")}\n") environment);
+    let quote = name: value: builtins.replaceStrings [ "%" ] [ "%%" ] (toJSON "${name}=${toString value}"); in
+    concatStrings (mapAttrsToList (name: value: optionalString (value != null) "Environment=${quote name value}\n") environment);
 
-  scriptOf = name: purpose: text:
-    let file = pkgs.writeShellScript "unit-script-${lib.strings.sanitizeDerivationName name}-${purpose}" "set -e\n${text}"; in "${file}";
+  scriptOf = name: purpose: text: "${pkgs.writeShellScript "unit-script-${lib.strings.sanitizeDerivationName name}-${purpose}" "set -e\n${text}"}";
 
   searchPath = packages: let list = lib.unique packages; in "${lib.makeBinPath list}:${lib.makeSearchPath "sbin" list}";
 

@@ -3,7 +3,7 @@
 */
 { lib, pkgs }:
 let
-  inherit (builtins) concatStringsSep map match stringLength substring;
+  inherit (builtins) match stringLength substring;
 
   hex = c: "\\x" + lib.fixedWidthString 2 "0" (lib.toLower (lib.toHexString (lib.strings.charToInt c)));
   escapeCharacter = c: if match "[a-zA-Z0-9:_.]" c != null then c else if c == "/" then "-" else hex c;

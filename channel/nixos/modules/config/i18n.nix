@@ -3,7 +3,7 @@
 
   `C.UTF-8` is part of every Debian system.  Others are compiled from the package `locales`, those that the system asks for and no more.
 */
-{ config, lib, pkgs, utils, ... }:
+{ config, lib, pkgs, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.i18n;

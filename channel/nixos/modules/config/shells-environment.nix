@@ -1,7 +1,7 @@
 /**
   Variables and aliases: what a login sets.
 */
-{ config, lib, pkgs, ... }:
+{ config, lib, utils, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.environment;
@@ -81,9 +81,11 @@ in
     };
     environment.etc = {
       set-environment.text = exports + cfg.extraInit;
-      environment.text = lib.concatStrings (lib.mapAttrsToList (name: value: lib.optionalString (value != null) "${name}=${builtins.toJSON (show value)}\n") cfg.sessionVariables);
-      shells.text = lib.concatMapStrings (shell: "${toString shell}\n")
-        ([ "/bin/sh" "/usr/bin/sh" "/bin/bash" "/usr/bin/bash" "/bin/dash" "/usr/bin/dash" ] ++ map (shell: if lib.isDerivation shell then "/usr/bin/${lib.getName shell}" else shell) cfg.shells);
+      environment.text = lib.concatStrings (lib.mapAttrsToList
+        (name: value: lib.optionalString (value != null) "${name}=${builtins.toJSON (show value)}\n")
+        cfg.sessionVariables);
+      shells.text = lib.concatMapStrings (shell: "${utils.toShellPath shell}\n")
+        ([ "/bin/sh" "/usr/bin/sh" "/bin/bash" "/usr/bin/bash" "/bin/dash" "/usr/bin/dash" ] ++ cfg.shells);
       profile.text = ''
         # What every login shell reads; `environment.loginShellInit` and `environment.variables` add to it.
         if [ -z "$__NIXOS_SET_ENVIRONMENT_DONE" ]; then

@@ -201,7 +201,7 @@ in
 
   config = {
     users.users = lib.mapAttrs
-      (name: given: {
+      (_: given: {
         inherit (given) uid;
         group = mkDefault given.group;
         home = mkDefault given.home;
@@ -209,7 +209,17 @@ in
         isSystemUser = mkDefault true;
       } // lib.optionalAttrs (given ? shell) { shell = mkDefault given.shell; })
       users
-      // { root = { uid = 0; group = "root"; home = mkDefault "/root"; description = mkDefault "System administrator"; isSystemUser = true; createHome = true; useDefaultShell = mkDefault true; }; };
+      // {
+        root = {
+          uid = 0;
+          group = "root";
+          home = mkDefault "/root";
+          createHome = true;
+          description = mkDefault "System administrator";
+          isSystemUser = true;
+          useDefaultShell = mkDefault true;
+        };
+      };
     users.groups = lib.mapAttrs (_: gid: { inherit gid; }) groups // { wheel = { }; };
 
     environment.systemPackages = lib.concatMap
@@ -232,7 +242,10 @@ in
       groups = lib.listToAttrs (map
         (one: {
           inherit (one) name;
-          value = { inherit (one) gid; members = lib.sort (a: b: a < b) (lib.unique (one.members ++ map (pair: pair.name) members.${one.name} or [ ])); };
+          value = {
+            inherit (one) gid;
+            members = lib.sort (a: b: a < b) (lib.unique (one.members ++ map (pair: pair.name) members.${one.name} or [ ]));
+          };
         })
         (builtins.attrValues cfg.groups));
     };
@@ -260,7 +273,8 @@ in
         (one: {
           assertion = one.group != "" && groupNames ? ${one.group};
           message =
-            if one.group == "" then "the user `${one.name}` has no group: set `users.users.${one.name}.group`, and have `users.groups.${one.name} = { };` if it shall be one of its own"
+            if one.group == "" then
+              "the user `${one.name}` has no group: set `users.users.${one.name}.group`, with `users.groups.${one.name} = { };` if it shall be one of its own"
             else "the user `${one.name}` is of the group `${one.group}`, which is not declared: `users.groups.${one.group} = { };` does so";
         })
         enabled
@@ -276,7 +290,8 @@ in
             (one: (one.name == "root" || lib.elem "wheel" one.extraGroups || lib.elem "sudo" one.extraGroups)
               && (one.hashedPassword != null || one.hashedPasswordFile != null || one.openssh.authorizedKeys.keys != [ ] || one.openssh.authorizedKeys.keyFiles != [ ]))
             enabled;
-        message = "nobody who may administer this machine could log in: with `users.mutableUsers = false`, root or somebody in the group `sudo` or `wheel` needs a password or a key (or set `users.allowNoPasswordLogin`)";
+        message = "nobody who may administer this machine could log in: with `users.mutableUsers = false`, root or somebody in the group `sudo` "
+          + "or `wheel` needs a password or a key (or set `users.allowNoPasswordLogin`)";
       } ];
   };
 }

@@ -29,7 +29,13 @@ let
 in
 {
   options.documentation = {
-    enable = mkOption { type = types.bool; default = !config.boot.isContainer; defaultText = lib.literalExpression "!config.boot.isContainer"; example = false; description = "Whether manuals are there."; };
+    enable = mkOption {
+      type = types.bool;
+      default = !config.boot.isContainer;
+      defaultText = lib.literalExpression "!config.boot.isContainer";
+      example = false;
+      description = "Whether manuals are there.";
+    };
     man.enable = mkOption { type = types.bool; default = true; example = false; description = "Whether `man` is, for the packages' manuals."; };
     nixos.enable = mkOption { type = types.bool; default = true; example = false; description = "Whether `man configuration.nix` has all options."; };
   };

@@ -14,7 +14,13 @@ in
     knownHosts = mkOption {
       type = types.attrsOf (types.submodule ({ name, ... }: {
         options = {
-          hostNames = mkOption { type = types.listOf types.str; default = [ name ]; defaultText = lib.literalExpression "[ the attribute's name ]"; example = [ "web1" "192.0.2.7" ]; description = "What the host is called."; };
+          hostNames = mkOption {
+            type = types.listOf types.str;
+            default = [ name ];
+            defaultText = lib.literalExpression "[ the attribute's name ]";
+            example = [ "web1" "192.0.2.7" ];
+            description = "What the host is called.";
+          };
           publicKey = mkOption { type = with types; nullOr singleLineStr; default = null; example = "ssh-ed25519 AAAA"; description = "Its key."; };
           publicKeyFile = mkOption { type = with types; nullOr path; default = null; example = lib.literalExpression "./web1.pub"; description = "A file with its key."; };
           certAuthority = mkOption { type = types.bool; default = false; example = true; description = "Whether the key signs others' keys."; };

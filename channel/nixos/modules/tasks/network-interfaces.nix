@@ -1,7 +1,7 @@
 /**
   `networking.interfaces` and its kin, by systemd-networkd.
 */
-{ config, lib, pkgs, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.networking;

@@ -2,7 +2,7 @@
   Logins on consoles: the first virtual terminal, and the serial lines that the kernel's parameter `console` names, for which systemd starts
   one by itself.
 */
-{ config, lib, pkgs, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) mkOption optionalString types;
   cfg = config.services.getty;

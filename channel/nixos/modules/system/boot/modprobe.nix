@@ -1,7 +1,7 @@
 /**
   How kernel modules are loaded, and which are not.
 */
-{ config, lib, pkgs, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
   cfg = config.boot;

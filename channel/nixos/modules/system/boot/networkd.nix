@@ -3,7 +3,7 @@
 
   `networking.interfaces` and its kin are made of these.
 */
-{ config, lib, pkgs, utils, ... }:
+{ config, lib, utils, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.systemd.network;

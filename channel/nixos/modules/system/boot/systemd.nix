@@ -7,7 +7,7 @@
 */
 { config, lib, pkgs, utils, ... }:
 let
-  inherit (lib) literalExpression mkIf mkOption optional types;
+  inherit (lib) literalExpression mkOption optional types;
   cfg = config.systemd;
 
   # Which options there are cannot depend on the packages, as `utils` does.
