@@ -1,19 +1,15 @@
 /**
   nivalis itself, as a package of the channel: a virtual environment of the suite's Python, as pip would make one.
 
-  Its own files are found where the channel is: a channel that `nivalis channel update` made has them in its folder `nivalis`; in an installed nivalis
-  the channel is a folder of the package; in a checkout they are in `src`.  What it needs beside Python comes as wheels, locked by their hashes
+  Its own files are found where the channel is: a channel that `nivalis channel update` made names their store path in `nivalis.nix`; in an installed
+  nivalis the channel is a folder of the package; in a checkout they are in `src`.  What it needs beside Python comes as wheels, locked by their hashes
   (`wheels.json`, made by `lock.py`); the kernel runs on any glibc from 2.28 on.
 */
 { lib, pkgs }:
 let
   debian = pkgs.debian;
   # The folder that has the package `nivalis`.
-  parent =
-    if isFetched then ../../nivalis
-    else if builtins.pathExists ../../../src/nivalis/__init__.py then ../../../src
-    else ../../../..;
-  isFetched = builtins.pathExists ../../nivalis/nivalis/__init__.py;
+  parent = if builtins.pathExists ../../../src/nivalis/__init__.py then ../../../src else ../../../..;
   root = toString parent;
   # The package, without the channel and what running it leaves there.
   isPart = path: type:
@@ -21,9 +17,9 @@ let
     (place == "nivalis" || lib.hasPrefix "nivalis/" place) && !lib.elem (baseNameOf path) [ "__pycache__" "_channel" ] && place != "nivalis/system/target";
 
   channel = toString ../..;
-  isChannel = path: type: !lib.elem path [ "${channel}/snapshot" "${channel}/nivalis" ] && baseNameOf path != "__pycache__";
+  isChannel = path: type: !lib.elem path [ "${channel}/snapshot" "${channel}/nivalis.nix" ] && baseNameOf path != "__pycache__";
 
-  version = builtins.head (builtins.match ".*__version__ = \"([0-9.]+)\".*" (builtins.readFile (parent + "/nivalis/__init__.py")));
+  version = builtins.head (builtins.match ".*__version__ = \"([0-9.]+)\".*" (builtins.readFile "${source}/nivalis/__init__.py"));
   python = lib.versions.majorMinor debian.python3.version;
   wheels = (lib.importJSON ./wheels.json).${python} or (throw "nivalis has no wheels for Python ${python} of ${pkgs.snapshot.system}: `lock.py` beside this file makes the list");
   fetch = wheel: derivation {
@@ -40,7 +36,7 @@ let
   farm = pkgs.makeFarm [ debian.python3 ];
   # A channel that was fetched has it in the store.
   source =
-    if isFetched then builtins.storePath (toString parent)
+    if builtins.pathExists ../../nivalis.nix then import ../../nivalis.nix
     else builtins.path { name = "nivalis-source"; path = parent; filter = isPart; };
   programs = {
     nivalis = "nivalis.cli:main";
@@ -87,7 +83,7 @@ let
           cp -r ${channelFiles}/. $out/${name}
           chmod u+w $out/${name}
           ln -s ${snapshot} $out/${name}/snapshot
-          ln -s ${source} $out/${name}/nivalis
+          echo 'builtins.storePath "${source}"' > $out/${name}/nivalis.nix
         '' ];
         preferLocalBuild = true;
         allowSubstitutes = false;

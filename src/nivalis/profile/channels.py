@@ -264,7 +264,7 @@ def find_snapshot(store: Store, places: Places, name: str) -> str | None:
     """The store path of the snapshot that a channel has; None of a channel that is no Debian suite, or has never been fetched."""
     try:
         channel = store_path_in(store.layout, os.path.realpath(places.profile / name)) if os.path.lexists(places.profile / name) else None
-        link = os.readlink(f"{store.real_path(channel)}/{name}/snapshot") if channel else ""
+        link = os.path.normpath(f"{channel}/{name}/{os.readlink(f'{store.real_path(channel)}/{name}/snapshot')}") if channel else ""
     except OSError:
         return None
     return link if store.layout.is_in_store(link) and store.is_valid(link) else None
@@ -284,11 +284,13 @@ def _make_debian_channel(store: Store, places: Places, channel: Channel, source:
     with tempfile.TemporaryDirectory(prefix="nivalis-channel-") as folder:
         # What Python leaves beside the programs of systems would make another store path of the same channel.
         shutil.copytree(expressions, f"{folder}/tree/{channel.name}", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        os.symlink(snapshot, f"{folder}/tree/{channel.name}/snapshot")
+        # Relative, so that it leads there wherever the store really lies.
+        os.symlink(f"../../{os.path.basename(snapshot)}", f"{folder}/tree/{channel.name}/snapshot")
         # nivalis itself, which systems of this channel have.
         _copy_own_files(f"{folder}/own")
         own = store.add_path(f"{folder}/own", "nivalis-source")
-        os.symlink(own, f"{folder}/tree/{channel.name}/nivalis")
+        with open(f"{folder}/tree/{channel.name}/nivalis.nix", "w", encoding="utf-8") as file:
+            file.write(f'builtins.storePath "{own}"\n')
         return store.add_path(f"{folder}/tree", f"{channel.name}-{date}", references=[snapshot, own])
 
 
