@@ -258,6 +258,7 @@ def _kernel(**changes: Any) -> System:
         (_kernel(blacklist=["pcspkr"]), "kernel modules that are loaded stay so: pcspkr"),
         (_kernel(sysctl={"a.b": "1"}), None),
         (make_system(), None),
+        (make_system(kernel={"params": ["quiet", "more"]}), None),
     ],
 )
 def test_reboot(new: System, reason: str | None) -> None:

@@ -284,12 +284,17 @@ def test_killed_at_random_and_repeated_all_runs(host: Host) -> None:
         host.make({**units, "web.service": _service("sleep 2000"), "new.service": _service()}),
     ]
     assert host.switch(systems[0])[0] == 0
+    started = time.monotonic()
+    host.switch(systems[1])
+    took = time.monotonic() - started
+    host.switch(systems[0])
+    interrupted = 0
     chance = random.Random(1)
     kept = [host.process(unit) for unit in units]
     for attempt in range(8):
         before, after = systems[attempt % 2], systems[(attempt + 1) % 2]
         watcher = subprocess.Popen(host.command(after, "switch"), stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.1, 0.8))
+        time.sleep(chance.uniform(0.2, 1) * took)
         host.machine.run("sh", "-c", "systemctl kill --signal=KILL 'nixos-switch-*.scope'", check=False)
         watcher.wait()
         assert host.current in (before, after)
@@ -297,6 +302,7 @@ def test_killed_at_random_and_repeated_all_runs(host: Host) -> None:
         wanted = chance.choice([before, after])
         status, said = host.switch(wanted)
         assert status == 0, said
+        interrupted += "taking up a switch that was interrupted..." in said
         is_new = wanted == systems[1]
         assert host.state("web.service", "old.service", "new.service") == ["active", *(["inactive", "active"] if is_new else ["active", "inactive"])]
         assert ("sleep 2000" if is_new else "sleep 1000") in host.machine.ask(
@@ -304,6 +310,7 @@ def test_killed_at_random_and_repeated_all_runs(host: Host) -> None:
         )
         assert [host.process(unit) for unit in units] == kept
         host.switch(after)
+    assert interrupted, "none was killed in between"
 
 
 def test_a_full_disk_leaves_the_old_system_running(host: Host) -> None:

@@ -371,7 +371,8 @@ def _show_mount(one: Mount) -> str:
 
 
 def _find_reboot_reasons(booted: System | None, new: System) -> Iterable[str]:
-    if booted is None or booted.kernel is None or new.kernel is None:
+    if booted is None or booted.kernel is None or new.kernel is None or "kernel" not in new.paths:
+        # A container has the kernel of its host.
         return
     if booted.paths.get("kernel") != new.paths.get("kernel"):
         was, will = booted.kernel.version, new.kernel.version
