@@ -49,19 +49,23 @@ def _write_text(text: str) -> str:
     """Paragraphs, with what is between backticks in bold."""
     parts = re.split(r"`([^`]*)`", text.strip())
     marked = "".join(f"\\fB{_escape(part)}\\fR" if index % 2 else _escape(part) for index, part in enumerate(parts))
-    return re.sub(r"\n\s*\n", "\n.sp\n", marked)
+    return re.sub(r"\n\s*\n", "\n.sp\n", _guard(marked))
 
 
 def _write_code(text: str) -> list[str]:
     if "\n" not in text:
         return [f"\\fB{_escape(text)}\\fR"]
-    return [".RS 4", ".nf", *map(_escape, text.split("\n")), ".fi", ".RE"]
+    return [".RS 4", ".nf", _guard(_escape(text)), ".fi", ".RE"]
 
 
 def _escape(text: str) -> str:
-    """Text for roff: a backslash, a dash, and what would be a request at a line's beginning."""
-    plain = text.replace("\\", "\\e").replace("-", "\\-")
-    return re.sub(r"^([.'])", r"\\&\1", plain, flags=re.MULTILINE)
+    """Text for roff, in which a backslash begins an escape, and a dash is a hyphen."""
+    return text.replace("\\", "\\e").replace("-", "\\-")
+
+
+def _guard(text: str) -> str:
+    """Lines that begin as a request would."""
+    return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":
