@@ -183,7 +183,7 @@ def test_one_time_password(running: RunningCloud) -> None:
     from nivalis.cloud.local.oauth import APPLICATION
     from nivalis.cloud.local.state import USER
 
-    running.state.set_secret("otp", "123456")
+    running.state.remember("otp", "123456")
     credentials = Credentials(APPLICATION, running.state.secret(APPLICATION), "you@localhost", running.state.secret(USER))
     door = HttpDoor(Network({}))
     with pytest.raises(OtpRequiredError):
@@ -195,7 +195,7 @@ def test_one_time_password(running: RunningCloud) -> None:
 
 @pytest.mark.parametrize("secret", ["wrong", ""])
 def test_wrong_secret(running: RunningCloud, secret: str) -> None:
-    running.state.set_secret("usr-local", "right")
+    running.state.remember("usr-local", "right")
     with pytest.raises(AuthenticationError):
         running.client(as_user=True, password=secret).zones.list()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,8 +135,11 @@ def test_metadata_cloud_ip_and_firewall(servers: Servers) -> None:
     assert group.firewall_policy is not None
     policy = cloud.firewall_policies.get(group.firewall_policy.id)
     fields = {"firewall_policy": policy.id, "source": "any", "protocol": "tcp", "destination_port": "8080"}
-    rule = cloud.firewall_rules.create(fields)
-    port = servers.port(address.public_ip, 8080)
+    # It is another program's here, so it is moved.
+    with socket.create_server((address.public_ip, 8080)):
+        rule = cloud.firewall_rules.create(fields)
+        port = servers.port(address.public_ip, 8080)
+    assert port == 18080
     assert fetch(address.public_ip, port) == "hello"
     cloud.firewall_rules.destroy(rule.id)
     wait_until(lambda: fetch(address.public_ip, port) == "ConnectionRefusedError")

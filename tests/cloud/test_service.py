@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,12 @@ def test_two_do_not_collide(user: User, tmp_path: Path) -> None:
         assert other.ok("brightbox", "-s", "zones") != user.ok("brightbox", "-s", "zones")
     finally:
         other.ok("nivalis", "cloud", "local", "stop")
+
+
+def test_two_starts_at_once_are_one_service(user: User) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda number: user.start(), range(3)))
+    assert len({status["pid"] for status in found}) == 1
 
 
 def test_library_that_is_gone(user: User) -> None:

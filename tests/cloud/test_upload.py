@@ -90,9 +90,9 @@ def test_temporary_addresses_are_checked(running: RunningCloud, file: Path) -> N
 
 
 def test_wrong_key(running: RunningCloud, file: Path) -> None:
-    running.state.set_secret("cli-local", "another")
+    running.state.remember("cli-local", "another")
     orbit = running.orbit()
-    running.state.set_secret("cli-local", "changed")
+    running.state.remember("cli-local", "changed")
     with pytest.raises(AuthenticationError):
         orbit.upload("images", "disk.img", file)
 

@@ -33,22 +33,6 @@ _LONGEST_BODY = 1 << 20
 _ACCEPTED = 202
 
 
-class _Zones(Kind):
-    name = "zone"
-
-
-class _Types(Kind):
-    name = "server_type"
-
-
-class _Interfaces(Kind):
-    name = "interface"
-
-
-class _Volumes(Kind):
-    name = "volume"
-
-
 class Api:
     """The kinds of resources behind their collections."""
 
@@ -62,13 +46,13 @@ class Api:
             "firewall_policies": FirewallPolicies(cloud),
             "firewall_rules": FirewallRules(cloud),
             "images": self.images,
-            "interfaces": _Interfaces(cloud),
+            "interfaces": Kind(cloud, "interface"),
             "server_groups": Groups(cloud),
-            "server_types": _Types(cloud),
+            "server_types": Kind(cloud, "server_type"),
             "servers": self.servers,
             "users": Users(cloud),
-            "volumes": _Volumes(cloud),
-            "zones": _Zones(cloud),
+            "volumes": Kind(cloud, "volume"),
+            "zones": Kind(cloud, "zone"),
         }
 
     def routes(self) -> list[Route]:
@@ -162,7 +146,7 @@ class Api:
             raise _missing()
         changed = getattr(kind, action)(document, fields)
         if action == "reset_ftp_password":
-            password = self.cloud.state.set_secret("library", secrets.token_urlsafe(9))
+            password = self.cloud.state.remember("library", secrets.token_urlsafe(9))
             return JSONResponse({**self.cloud.shapes.full(changed), "library_ftp_password": password})
         # What a snapshot becomes is in a header: the answer is the server.
         headers = {}

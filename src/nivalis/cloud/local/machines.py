@@ -107,7 +107,11 @@ class QemuMachines:
         self._accelerator = accelerator
         self._grace = grace
         self._qemu = find_qemu()
-        self._sockets = Path(tempfile.mkdtemp(prefix="nivalis-cloud-"))
+        left = cloud.state.recall("sockets")
+        if left:
+            # By a service that was killed.
+            shutil.rmtree(left, ignore_errors=True)
+        self._sockets = Path(cloud.state.remember("sockets", tempfile.mkdtemp(prefix="nivalis-cloud-")))
         self._networks = Networks()
         self._running: dict[str, _Machine] = {}
         self._is_closing = False
@@ -167,9 +171,16 @@ class QemuMachines:
             disk = self._cloud.places.server(identifier) / "disk.qcow2"
             await _run([find_qemu_img(), "convert", "-q", "-O", "qcow2", str(disk), target])
             return
-        await machine.monitor.execute("drive-backup", device="disk", sync="full", target=target, format="qcow2")
-        while await machine.monitor.execute("query-block-jobs"):
+        job = {"job-id": f"snapshot-{Path(target).name}", "auto-dismiss": False}
+        await machine.monitor.execute("drive-backup", device="disk", sync="full", target=target, format="qcow2", **job)
+        while True:
+            (found,) = [one for one in await machine.monitor.execute("query-jobs") if one["id"] == job["job-id"]]
+            if found["status"] == "concluded":
+                break
             await asyncio.sleep(0.2)
+        await machine.monitor.execute("job-dismiss", id=job["job-id"])
+        if "error" in found:
+            raise LocalCloudError(f"snapshot failed: {found['error']}")
 
     async def refresh(self) -> None:
         state = self._cloud.state

@@ -47,7 +47,7 @@ async def issue_token(request: Request, state: State) -> Response:
             names = (USER, state.get(USER)["email_address"])
             if fields.get("username") not in names or not is_same(str(fields.get("password", "")), state.secret(USER)):
                 return _refuse(401, "invalid_client")
-            wanted = state.find_secret("otp")
+            wanted = state.recall("otp")
             if wanted and not is_same(request.headers.get("x-brightbox-otp", ""), wanted):
                 return _refuse(401, "invalid_client", {"X-Brightbox-OTP": "required"})
             return _grant(state, client, has_refresh=True)

@@ -26,7 +26,7 @@ _MOST_ADDRESSES = 32
 
 
 class Kind:
-    """Resources of one kind, and what is done with them."""
+    """Resources of one kind, and what is done with them; with a `name` of documents alone, they can only be looked at."""
 
     # The name of documents, the prefix of identifiers, and the statuses with which requests are answered.
     name = ""
@@ -36,9 +36,10 @@ class Kind:
     destroyed = 202
     actions: Sequence[str] = ()
 
-    def __init__(self, cloud: LocalCloud) -> None:
+    def __init__(self, cloud: LocalCloud, name: str = "") -> None:
         self.cloud = cloud
         self.state = cloud.state
+        self.name = name or self.name
 
     def list(self) -> list[Document]:
         return self.state.all(self.name)

@@ -51,8 +51,8 @@ class _Server(uvicorn.Server):
 async def run_service(places: Places, *, port: int, library_port: int | None, accelerator: str) -> None:
     """Be the cloud until SIGTERM.  Raises CloudError, OSError."""
     state = State(places.database)
-    listener = _listen(port or int(state.find_secret("port") or 0))
-    port = int(state.set_secret("port", str(listener.getsockname()[1])))
+    listener = _listen(port or int(state.recall("port") or 0))
+    port = int(state.remember("port", str(listener.getsockname()[1])))
     base = f"http://{_HOST}:{port}"
     cloud = LocalCloud(places, state, base, say=_say)
     network = Network({**os.environ, "no_proxy": f"{os.environ.get('no_proxy', '')},{_HOST}"})
@@ -67,10 +67,10 @@ async def run_service(places: Places, *, port: int, library_port: int | None, ac
     library = Library(cloud)
     if library_port is not None:
         try:
-            cloud.library = await library.start(_HOST, library_port or int(state.find_secret("library-port") or 0))
+            cloud.library = await library.start(_HOST, library_port or int(state.recall("library-port") or 0))
         except OSError:
             cloud.library = await library.start(_HOST, 0)
-        state.set_secret("library-port", cloud.library.rpartition(":")[2])
+        state.remember("library-port", cloud.library.rpartition(":")[2])
     app = make_app(api)
     app.router.routes.append(_status_route(cloud, machines, accelerator))
     config = uvicorn.Config(app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False)

@@ -27,7 +27,7 @@ _SCHEMA = """
 create table if not exists documents (number integer primary key, id text unique not null, kind text not null, document text not null);
 create index if not exists documents_of_kind on documents (kind, number);
 create table if not exists tokens (token text primary key, client text not null, is_refresh integer not null, expires real not null);
-create table if not exists secrets (name text primary key, value text not null);
+create table if not exists facts (name text primary key, value text not null);
 """
 # RAM in MB, disk in MB; sizes as the real cloud's smaller types have them, and one that is enough for a test.
 _TYPES: tuple[tuple[str, str, int, int, int], ...] = (
@@ -101,20 +101,22 @@ class State:
             if self.find(identifier) is None:
                 return identifier
 
-    # ---- tokens and secrets ----
+    # ---- secrets and other facts ----
 
     def secret(self, name: str) -> str:
-        """A secret of that name, made when it is first asked for."""
-        return self.find_secret(name) or self.set_secret(name, secrets.token_hex(16))
+        """The secret of somebody, made when it is first asked for."""
+        return self.recall(name) or self.remember(name, secrets.token_hex(16))
 
-    def find_secret(self, name: str) -> str:
-        """A secret of that name, or an empty string."""
-        row = self._database.execute("select value from secrets where name = ?", (name,)).fetchone()
+    def recall(self, name: str) -> str:
+        """What is remembered by that name, or an empty string."""
+        row = self._database.execute("select value from facts where name = ?", (name,)).fetchone()
         return "" if row is None else str(row[0])
 
-    def set_secret(self, name: str, value: str) -> str:
-        self._database.execute("insert or replace into secrets values (?, ?)", (name, value))
+    def remember(self, name: str, value: str) -> str:
+        self._database.execute("insert or replace into facts values (?, ?)", (name, value))
         return value
+
+    # ---- tokens ----
 
     def add_token(self, client: str, lasts: float, *, is_refresh: bool = False) -> str:
         token = secrets.token_hex(20)
