@@ -264,10 +264,11 @@ def find_snapshot(store: Store, places: Places, name: str) -> str | None:
     """The store path of the snapshot that a channel has; None of a channel that is no Debian suite, or has never been fetched."""
     try:
         channel = store_path_in(store.layout, os.path.realpath(places.profile / name)) if os.path.lexists(places.profile / name) else None
-        link = os.path.normpath(f"{channel}/{name}/{os.readlink(f'{store.real_path(channel)}/{name}/snapshot')}") if channel else ""
+        link = os.readlink(f"{store.real_path(channel)}/{name}/snapshot") if channel else ""
     except OSError:
         return None
-    return link if store.layout.is_in_store(link) and store.is_valid(link) else None
+    snapshot = os.path.normpath(f"{channel}/{name}/{link}")
+    return snapshot if store.layout.is_in_store(snapshot) and store.is_valid(snapshot) else None
 
 
 def _make_debian_channel(store: Store, places: Places, channel: Channel, source: Source) -> str:
