@@ -84,7 +84,6 @@ def look_ahead(
 ) -> Outlook:
     """Look at the machine, and at what the configuration would make of it.  Raises StoreError, and OSError of the machine's own files."""
     old = machine.current()
-    is_built = store.is_valid(configuration.toplevel)
     # Where no system runs, what does run belongs to none.
     known = look_at_machine(Root(), store.real_path(configuration.toplevel), configuration.system) if old is not None else None
     plan = target_plan.make_plan(machine.read(old), configuration.system, known)
@@ -94,7 +93,7 @@ def look_ahead(
         configuration.toplevel,
         configuration.system.label,
         plan,
-        _compare_closures(store, old, configuration.toplevel) if is_built else _compare_named(store, plan, machine, configuration),
+        _compare_packages(store, plan, machine, configuration),
         _measure(store, builds, configuration),
         _foresee_menu(machine, configuration),
     )
@@ -103,9 +102,14 @@ def look_ahead(
 # ---- packages ----
 
 
-def _compare_closures(store: Store, old: str | None, new: str) -> tuple[PackageChange, ...]:
-    if old is None or not store.is_valid(old):
-        return ()
+def _compare_packages(store: Store, plan: Plan, machine: Machine, configuration: Configuration) -> tuple[PackageChange, ...]:
+    old = machine.current()
+    if old is not None and store.valid_among([old, configuration.toplevel]) == {old, configuration.toplevel}:
+        return _compare_closures(store, old, configuration.toplevel)
+    return _compare_named(store, plan, machine, configuration)
+
+
+def _compare_closures(store: Store, old: str, new: str) -> tuple[PackageChange, ...]:
     found = []
     for one in diff_closures(store, old, new).packages:
         # What was only made again is seen in the units, and what has no version is a file of the configuration.
