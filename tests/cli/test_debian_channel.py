@@ -102,7 +102,7 @@ def test_in_a_store_under_another_root(archive: Archive, home: Path, tmp_path: P
     assert nix_channel(["--update"]) == 0
     channel = os.readlink(f"{os.path.realpath(home / '.nix-defexpr/channels')}/nixpkgs")
     assert channel.startswith("/nix/store/")
-    with Store.open(StoreLayout.parse("", dict(os.environ))) as store, Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
+    with Store.open(StoreLayout.parse(os.environ["NIX_REMOTE"], {})) as store, Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
         assert "curl" in evaluator.eval(f"import {channel}").to_python()
 
 
