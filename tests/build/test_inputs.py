@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +108,44 @@ def test_what_sandbox_paths_name_of_sys_is_seen(shell: str, workshop: Any) -> No
     text = 'shWith "x" { i = texts 30; } "ls -d /fs/cgroup /sys/* > $out"'
     place = workshop.build(text, sandbox_paths=f"/bin/sh={shell} /fs=/sys/fs /sys/kernel")
     assert Path(place).read_text().split() == ["/fs/cgroup", "/sys/kernel"]
+
+
+def test_what_was_made_ready_ends_with_us(workshop: Any) -> None:
+    program = """
+import os, sys
+from nivalis.build import BuildSettings, realise
+from nivalis.store import Store, StoreLayout
+with Store.open(StoreLayout.under(sys.argv[1])) as store:
+    realise(store, sys.argv[2:], BuildSettings.make("x86_64-linux", dict(os.environ), {"max-jobs": "2", "build-users-group": ""}))
+"""
+    text = """let sleep = n: shWith "n${toString n}" { i = texts 40; } "sleep 300; echo MARK > $out";
+      in sh "top" "echo ${toString (map sleep [ 1 2 3 4 ])}" """
+    mark = f"mark-{os.getpid()}-{time.time()}"
+    drv_path = workshop.instantiate(text.replace("MARK", mark))
+    root = workshop.store.layout.real_store_dir.parents[1]
+    process = subprocess.Popen([sys.executable, "-c", program, str(root), drv_path], env={**os.environ, **workshop.environment})
+    # Bubblewrap's two processes of each build, and the shells of two.
+    _wait(lambda: len(_running(mark)) == 2 * 4 + 2)
+    time.sleep(0.5)
+    process.kill()
+    process.wait()
+    _wait(lambda: not _running(mark))
+    for folder in Path(workshop.environment["TMPDIR"]).iterdir():
+        folder.rmdir()
+
+
+def _running(mark: str) -> list[str]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [place.parent.name] if mark.encode() in place.read_bytes() else []
+        except OSError:
+            continue
+    return found
+
+
+def _wait(is_done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -314,10 +314,13 @@ class Job:
             raise SandboxError(message, where=self._drv_path, hint="`__structuredAttrs = true` passes attributes by a file")
         with ExitStack() as stack:
             filter_file = stack.enter_context(file_of(make_filter()))
-            info, gate = os.pipe(), os.pipe()
-            for descriptor in gate:
-                stack.callback(os.close, descriptor)
-            words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), "--block-fd", str(gate[0]), *words]
+            info = os.pipe()
+            words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), *words]
+            if mounted:
+                report, gate = os.pipe(), os.pipe()
+                for descriptor in (report[0], *gate):
+                    stack.callback(os.close, descriptor)
+                words = ["--block-fd", str(gate[0]), *words]
             # By a file, since no command line is long enough for the variables of a large build.
             arguments = stack.enter_context(file_of(with_ends(words)))
             argv = [self._program, "--args", str(arguments), "--", *command]
@@ -325,18 +328,10 @@ class Job:
                 argv = ["setarch", "i686", "--", *argv]
 
             environment = {"PATH": os.defpath, **view.inherited()}
-            files = [arguments, filter_file, gate[0], *view.etc.values()]
-
-            def open_gate() -> bool:
-                stack.enter_context(self._turn())
-                # Bubblewrap would go on without, were the gate not held open here.
-                os.write(gate[1], b"1")
-                return True
-
+            files = [arguments, filter_file, *view.etc.values()]
             if not mounted:
-                return self._run(argv, environment, "/", user, files, info, is_ready=open_gate)
-            report = os.pipe()
-            stack.callback(os.close, report[0])
+                stack.enter_context(self._turn())
+                return self._run(argv, environment, "/", user, files, info)
 
             def start(terminal: int, descriptors: Sequence[int]) -> Child:
                 with open(report[1], "wb"):
@@ -344,14 +339,20 @@ class Job:
                     source = str(self._store.layout.real_store_dir)
                     return self._mounter.start(argv, view.private_store, source, mounted, report[1], environment, terminal, descriptors, ids)
 
-            def is_ready() -> bool:
+            def is_ready(first: int | None) -> bool:
                 # Nothing comes if bubblewrap has ended, and anything else than that all is mounted is an error.
                 said = os.read(report[0], 4096)
                 if said not in (b"", b"1"):
                     raise SandboxError(f"inputs cannot be mounted: {os.fsdecode(said)}", where=self._drv_path)
-                return bool(said) and open_gate()
+                if not said or first is None:
+                    return False
+                self._mounter.guard(first)
+                stack.enter_context(self._turn())
+                # Bubblewrap would go on without, were the gate not held open here.
+                os.write(gate[1], b"1")
+                return True
 
-            return self._run(argv, environment, "/", user, files, info, start, is_ready)
+            return self._run(argv, environment, "/", user, [*files, gate[0]], info, start, is_ready)
 
     def _run(
         self,
@@ -362,7 +363,7 @@ class Job:
         pass_fds: Sequence[int] = (),
         info: tuple[int, int] | None = None,
         start: Callable[[int, Sequence[int]], Child] | None = None,
-        is_ready: Callable[[], bool] = lambda: True,
+        is_ready: Callable[[int | None], bool] = lambda first: True,
     ) -> tuple[Ended, tuple[str, ...]]:
         settings = self._settings
         place = log_place(self._store.layout, self._drv_path) if settings.keep_log else None

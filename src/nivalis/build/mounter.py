@@ -121,6 +121,15 @@ class Mounter:
             raise OSError(-answer, os.strerror(-answer))
         return Child(answer)
 
+    def guard(self, first: int) -> None:
+        """Have the first process of a namespace ended if this one is, however that happens.
+
+        What waits to be let go on does so, too, when nobody is left to let it, and only then does bubblewrap see to its own end.
+        """
+        with self._mutex:
+            if self._connection is not None:
+                socket.send_fds(self._connection, [b"guard"], [first])
+
     def close(self) -> None:
         with self._mutex:
             if self._connection is not None:

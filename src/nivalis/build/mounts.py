@@ -62,8 +62,9 @@ def main() -> None:
     Its arguments are places of this machine of which builds may see something.
 
     An order is "start" with descriptors: that of a file with the words of `_Server._start`, that to which is reported, and those that
-    the new process gets.  The answer is its number, or a negative error number.  Or it is the path of a folder in which nothing is to be
-    mounted any more; then the answer is 0.
+    the new process gets.  The answer is its number, or a negative error number.  Or it is "guard" with that of a process which is to be
+    ended when there is no one to give orders; there is no answer.  Or it is the path of a folder in which nothing is to be mounted any
+    more; then the answer is 0.
     """
     import fcntl
     import gc
@@ -127,6 +128,7 @@ class _Server:
         # One for all: to close one takes the kernel as long as to build.
         self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
         self._waiting: dict[int, _Build] = {}
+        self._guarded: set[int] = set()
         self._poller = select.poll()
         self._poller.register(connection, select.POLLIN)
         self._poller.register(self._watch, select.POLLIN)
@@ -141,8 +143,15 @@ class _Server:
             for descriptor in ready & self._waiting.keys():
                 # It has ended too early, and says itself why.
                 self._forget(self._waiting[descriptor])
+            for descriptor in ready & self._guarded:
+                self._guarded.remove(descriptor)
+                self._poller.unregister(descriptor)
+                os.close(descriptor)
             if self._connection.fileno() in ready and not self._take_order():
-                return
+                break
+        for descriptor in self._guarded:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
     def _take_order(self) -> bool:
         """Take one order; False if there is no one to give any."""
@@ -158,6 +167,10 @@ class _Server:
         # What is still open at the `exec` would be the builder's too, and `recv_fds` itself does nothing with flags.
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
+        if order == b"guard":
+            self._guarded.update(descriptors)
+            self._poller.register(descriptors[0], select.POLLIN)
+            return True
         build = None
         try:
             number, build = self._start(*descriptors)

@@ -86,7 +86,7 @@ def run_process(
     pass_fds: Sequence[int] = (),
     info: tuple[int, int] | None = None,
     start: Callable[[int, Sequence[int]], Process] | None = None,
-    is_ready: Callable[[], bool] = lambda: True,
+    is_ready: Callable[[int | None], bool] = lambda first: True,
     timeout: int = 0,
     max_silent_time: int = 0,
     max_log_size: int = 0,
@@ -96,7 +96,8 @@ def run_process(
     It runs as `user` (user and group).  With `kills_user` all processes of `user` are ended with it, wherever they are.  `info` is a pipe
     to whose second end bubblewrap writes its `--info-fd`; both ends are closed here.  `start` starts the program instead, in a session
     of its own: it is given the terminal and the descriptors to pass on.  It is
-    ended unless `is_ready` says, after it was started, that it may run.  Raises OSError.
+    ended unless `is_ready` says, after it was started, that it may run; it is given a descriptor of the first process of the namespace, if
+    there is one.  Raises OSError.
     """
     with ExitStack() as stack:
         if info is not None:
@@ -133,7 +134,7 @@ def run_process(
         first = None
         try:
             first = None if info is None else open_first(info[0])
-            if not is_ready():
+            if not is_ready(first):
                 process.kill()
             reason = _watch(process, master, on_output, is_stopped, timeout, max_silent_time, max_log_size)
         finally:
