@@ -133,7 +133,8 @@ def _summary(outlook: Outlook, shows_all: bool) -> Iterator[str]:
     if outlook.old is None:
         yield "no system runs here, so everything is new"
     if effort.builds or effort.fetches:
-        yield f"to build: {_count(effort.builds, 'derivation')}; to fetch: {_count(effort.fetches, 'file')}, {_size(effort.download)}"
+        size = _size(effort.download) if effort.needed is not None else "and no index says how large they are"
+        yield f"to build: {_count(effort.builds, 'derivation')}; to fetch: {_count(effort.fetches, 'file')}, {size}"
     needed = "" if not effort.needed else f", {_size(effort.needed)} needed"
     full = " — too little" if effort.needed is not None and effort.needed > effort.store_free else ""
     boot = "" if effort.boot_free is None else f"; in /boot: {_size(effort.boot_free)} free"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from nivalis.build.builder import StoreBuilder
@@ -140,8 +140,8 @@ class SystemDesk:
 
 
 def _beside_channel(evaluator: Evaluator) -> str | None:
-    """The snapshot that the channel itself has."""
-    try:
-        return os.path.realpath(evaluator.find_file("nixpkgs/snapshot"))
-    except EvalError:
-        return None
+    """The snapshot that the channel finds where it is given none: beside itself, or by a name of its own."""
+    for name in ("nixpkgs/snapshot", "debian-snapshot"):
+        with suppress(EvalError):
+            return os.path.realpath(evaluator.find_file(name))
+    return None
