@@ -40,7 +40,7 @@ let
         addresses = addresses version own;
         routes = map (address: address // { prefixLength = if version == 4 then 32 else 128; }) (addresses version gateway);
       };
-      gateway = version: text: lib.mkIf (text != null) (lib.mkDefault { inherit (builtins.head (addresses version text)) address; interface = "eth0"; });
+      gateway = version: text: lib.mkIf (text != null) (lib.mkDefault { address = bare text; interface = "eth0"; });
     in
     {
       _file = "containers.${name}";
@@ -62,15 +62,20 @@ let
   # An address as text, with the length of its prefix or without; null for none.
   addresses = version: text:
     let parts = lib.splitString "/" text; in
-    optional (text != null) { address = builtins.head parts; prefixLength = if builtins.length parts == 2 then lib.toInt (lib.last parts) else if version == 4 then 32 else 128; };
+    optional (text != null) {
+      address = builtins.head parts;
+      prefixLength = if builtins.length parts == 2 then lib.toInt (lib.last parts) else if version == 4 then 32 else 128;
+    };
+  bare = text: builtins.head (lib.splitString "/" text);
   show = address: "${address.address}/${toString address.prefixLength}";
 
+  bind = mount: "--bind${lib.optionalString mount.isReadOnly "-ro"}=${if mount.hostPath != null then mount.hostPath else mount.mountPoint}:${mount.mountPoint}";
   # What a running container cannot change.
   flagsOf = name: one:
     optionals one.privateNetwork [ "--private-network" "--network-veth-extra=ve-${name}:eth0" ]
     ++ map (interface: "--network-interface=${interface}") one.interfaces
     ++ map (interface: "--network-macvlan=${interface}") one.macvlans
-    ++ map (mount: "--bind${lib.optionalString mount.isReadOnly "-ro"}=${if mount.hostPath != null then mount.hostPath else mount.mountPoint}:${mount.mountPoint}") (builtins.attrValues one.bindMounts)
+    ++ map bind (builtins.attrValues one.bindMounts)
     ++ map (path: "--tmpfs=${path}") one.tmpfs
     ++ optional (one.additionalCapabilities != [ ]) "--capability=${lib.concatStringsSep "," one.additionalCapabilities}"
     ++ one.extraFlags;
@@ -107,8 +112,10 @@ let
     ${pkgs.debian.coreutils}/bin/ln -sfn "$system" "${roots}/$1"
   '';
 
-  forwarded = lib.concatLists (lib.mapAttrsToList (name: one: map (port: port // { inherit (one) localAddress; inherit name; }) one.forwardPorts) all);
-  forward = port: "fib daddr type local ip daddr != 127.0.0.0/8 ${port.protocol} dport ${toString port.hostPort} dnat to ${builtins.head (lib.splitString "/" port.localAddress)}:${toString (if port.containerPort != null then port.containerPort else port.hostPort)}";
+  forwarded = lib.concatMap (one: map (forward one) one.forwardPorts) (builtins.attrValues all);
+  forward = one: port:
+    let inner = if port.containerPort != null then port.containerPort else port.hostPort; in
+    "fib daddr type local ip daddr != 127.0.0.0/8 ${port.protocol} dport ${toString port.hostPort} dnat to ${bare one.localAddress}:${toString inner}";
 in
 {
   options = {
@@ -133,23 +140,53 @@ in
             example = "/nix/var/nix/profiles/containers/web";
             description = "A toplevel, in place of one that is made of `config`.";
           };
-          specialArgs = mkOption { type = types.attrsOf types.unspecified; default = { }; example = literalExpression "{ inherit inputs; }"; description = "Further arguments of the modules in `config`, which are there while their `imports` are read."; };
+          specialArgs = mkOption {
+            type = types.attrsOf types.unspecified;
+            default = { };
+            example = literalExpression "{ inherit inputs; }";
+            description = "Further arguments of the modules in `config`, which are there while their `imports` are read.";
+          };
           autoStart = flag "Whether the container is started with this machine.";
-          restartIfChanged = mkOption { type = types.bool; default = true; example = false; description = "Whether a switch changes a running container: to its new system, and by starting it again where that is not enough."; };
+          restartIfChanged = mkOption {
+            type = types.bool;
+            default = true;
+            example = false;
+            description = "Whether a switch changes a running container: to its new system, and by starting it again where that is not enough.";
+          };
           privateNetwork = flag "Whether the container has a network of its own; without, it has this machine's.";
           hostAddress = address "10.231.136.1" "on this machine, for IPv4";
           hostAddress6 = address "fc00::1" "on this machine, for IPv6";
           localAddress = address "10.231.136.2" "in the container, for IPv4";
           localAddress6 = address "fc00::2" "in the container, for IPv6";
-          hostBridge = mkOption { type = types.nullOr types.str; default = null; example = "br0"; description = "A bridge of this machine's that the link is part of, in place of having an address here."; };
-          interfaces = mkOption { type = types.listOf types.str; default = [ ]; example = [ "eth1" ]; description = "Interfaces of this machine's that are the container's while it runs."; };
-          macvlans = mkOption { type = types.listOf types.str; default = [ ]; example = [ "eth1" ]; description = "Interfaces of this machine's that the container has a part of, with an address of its own on the wire."; };
+          hostBridge = mkOption {
+            type = types.nullOr types.str;
+            default = null;
+            example = "br0";
+            description = "A bridge of this machine's that the link is part of, in place of having an address here.";
+          };
+          interfaces = mkOption {
+            type = types.listOf types.str;
+            default = [ ];
+            example = [ "eth1" ];
+            description = "Interfaces of this machine's that are the container's while it runs.";
+          };
+          macvlans = mkOption {
+            type = types.listOf types.str;
+            default = [ ];
+            example = [ "eth1" ];
+            description = "Interfaces of this machine's that the container has a part of, with an address of its own on the wire.";
+          };
           forwardPorts = mkOption {
             type = types.listOf (types.submodule {
               options = {
                 protocol = mkOption { type = types.enum [ "tcp" "udp" ]; default = "tcp"; example = "udp"; description = "The protocol."; };
                 hostPort = mkOption { type = types.port; example = 8080; description = "The port of this machine."; };
-                containerPort = mkOption { type = types.nullOr types.port; default = null; example = 80; description = "The container's port; null for the same."; };
+                containerPort = mkOption {
+                  type = types.nullOr types.port;
+                  default = null;
+                  example = 80;
+                  description = "The container's port; null for the same.";
+                };
               };
             });
             default = [ ];
@@ -159,19 +196,50 @@ in
           bindMounts = mkOption {
             type = types.attrsOf (types.submodule ({ name, ... }: {
               options = {
-                mountPoint = mkOption { type = types.str; default = name; defaultText = literalExpression "the attribute's name"; example = "/srv"; description = "Where it is in the container."; };
-                hostPath = mkOption { type = types.nullOr types.str; default = null; example = "/srv/web"; description = "Where it is on this machine; null for the same place."; };
-                isReadOnly = mkOption { type = types.bool; default = true; example = false; description = "Whether the container can only read it."; };
+                mountPoint = mkOption {
+                  type = types.str;
+                  default = name;
+                  defaultText = literalExpression "the attribute's name";
+                  example = "/srv";
+                  description = "Where it is in the container.";
+                };
+                hostPath = mkOption {
+                  type = types.nullOr types.str;
+                  default = null;
+                  example = "/srv/web";
+                  description = "Where it is on this machine; null for the same place.";
+                };
+                isReadOnly = mkOption {
+                  type = types.bool;
+                  default = true;
+                  example = false;
+                  description = "Whether the container can only read it.";
+                };
               };
             }));
             default = { };
             example = { "/srv".hostPath = "/srv/web"; };
             description = "Files and folders of this machine that the container sees.";
           };
-          tmpfs = mkOption { type = types.listOf types.str; default = [ ]; example = [ "/var/cache" ]; description = "Folders of the container that are in memory."; };
+          tmpfs = mkOption {
+            type = types.listOf types.str;
+            default = [ ];
+            example = [ "/var/cache" ];
+            description = "Folders of the container that are in memory.";
+          };
           ephemeral = flag "Whether the container begins with no files of its own each time it is started.";
-          additionalCapabilities = mkOption { type = types.listOf types.str; default = [ ]; example = [ "CAP_NET_ADMIN" ]; description = "Rights of capabilities(7) that the container has beside the usual ones."; };
-          extraFlags = mkOption { type = types.listOf types.str; default = [ ]; example = [ "--drop-capability=CAP_SYS_CHROOT" ]; description = "Further arguments of systemd-nspawn(1)."; };
+          additionalCapabilities = mkOption {
+            type = types.listOf types.str;
+            default = [ ];
+            example = [ "CAP_NET_ADMIN" ];
+            description = "Rights of capabilities(7) that the container has beside the usual ones.";
+          };
+          extraFlags = mkOption {
+            type = types.listOf types.str;
+            default = [ ];
+            example = [ "--drop-capability=CAP_SYS_CHROOT" ];
+            description = "Further arguments of systemd-nspawn(1).";
+          };
         };
       }));
     };
@@ -246,12 +314,12 @@ in
       nixos-containers = {
         family = "ip";
         content = lib.concatMapStrings
-          (hook: "chain ${hook} {\n  type nat hook ${hook} priority -100;\n${lib.concatMapStrings (port: "  ${forward port}\n") forwarded}}\n")
+          (hook: "chain ${hook} {\n  type nat hook ${hook} priority -100;\n${lib.concatMapStrings (rule: "  ${rule}\n") forwarded}}\n")
           [ "prerouting" "output" ];
       };
     };
     networking.extraHosts = lib.concatStrings (lib.mapAttrsToList
-      (name: one: lib.concatMapStrings (address: "${address.address} ${name}.containers\n") (addresses 4 one.localAddress ++ addresses 6 one.localAddress6))
+      (name: one: lib.concatMapStrings (text: "${bare text} ${name}.containers\n") (builtins.filter (text: text != null) [ one.localAddress one.localAddress6 ]))
       all);
 
     system.build.data.containers = lib.mapAttrs (_: one: { system = "${one.path}"; }) all;
@@ -269,7 +337,8 @@ in
             message = "`containers.${name}` has a network of its own, so its name cannot be longer than 12 letters: the name of its interface, `ve-${name}`, would be too long for the kernel";
           }
           {
-            assertion = one.privateNetwork || (one.hostAddress == null && one.localAddress == null && one.hostAddress6 == null && one.localAddress6 == null && one.hostBridge == null);
+            assertion = one.privateNetwork
+              || builtins.all (value: value == null) [ one.hostAddress one.localAddress one.hostAddress6 one.localAddress6 one.hostBridge ];
             message = "`containers.${name}` has addresses, which need `privateNetwork`";
           }
           {

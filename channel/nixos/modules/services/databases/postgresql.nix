@@ -28,13 +28,15 @@ let
 
   major = lib.removePrefix "postgresql-" cfg.package.debian.name;
   bin = "${cfg.package}/usr/lib/postgresql/${major}/bin";
+  isUsual = lib.hasPrefix "/var/lib/postgresql/" cfg.dataDir;
   client = clientOf.${major} or pkgs.debian."postgresql-client-${major}";
 
   show = value:
     if value == true then "on" else if value == false then "off"
     else if builtins.isString value then "'${builtins.replaceStrings [ "'" ] [ "''" ] value}'"
     else toString value;
-  configuration = pkgs.writeText "postgresql.conf" (lib.concatStrings (lib.mapAttrsToList (name: value: lib.optionalString (value != null) "${name} = ${show value}\n") cfg.settings));
+  line = name: value: optionalString (value != null) "${name} = ${show value}\n";
+  configuration = pkgs.writeText "postgresql.conf" (lib.concatStrings (lib.mapAttrsToList line cfg.settings));
 
   identifier = name: ''"${builtins.replaceStrings [ ''"'' ] [ ''""'' ] name}"'';
   literal = text: "'${builtins.replaceStrings [ "'" ] [ "''" ] text}'";
@@ -45,9 +47,16 @@ let
       psql -tA -c ${lib.escapeShellArg command}
     fi
   '';
-  clauses = user: lib.concatStringsSep " " (lib.mapAttrsToList (name: value: (optionalString (!value) "NO") + lib.toUpper name) (lib.filterAttrs (_: value: value != null) user.ensureClauses));
+  clauses = user:
+    let given = lib.filterAttrs (_: value: value != null) user.ensureClauses; in
+    lib.concatStringsSep " " (lib.mapAttrsToList (name: value: optionalString (!value) "NO" + lib.toUpper name) given);
 
-  clause = description: mkOption { type = types.nullOr types.bool; default = null; example = true; description = "Whether the user ${description}; null to leave it as it is."; };
+  clause = description: mkOption {
+    type = types.nullOr types.bool;
+    default = null;
+    example = true;
+    description = "Whether the user ${description}; null to leave it as it is.";
+  };
   flag = default: description: mkOption { type = types.bool; inherit default description; example = !default; };
 in
 {
@@ -88,8 +97,18 @@ in
       type = types.submodule {
         freeformType = with types; attrsOf (nullOr (oneOf [ bool int float str ]));
         options = {
-          port = mkOption { type = types.port; default = 5432; example = 5433; description = "The port, of TCP and in the name of the socket in /run/postgresql."; };
-          log_line_prefix = mkOption { type = types.str; default = "[%p] "; example = "%m [%p] "; description = "What a line of the log begins with."; };
+          port = mkOption {
+            type = types.port;
+            default = 5432;
+            example = 5433;
+            description = "The port, of TCP and in the name of the socket in /run/postgresql.";
+          };
+          log_line_prefix = mkOption {
+            type = types.str;
+            default = "[%p] ";
+            example = "%m [%p] ";
+            description = "What a line of the log begins with.";
+          };
         };
       };
       default = { };
@@ -98,9 +117,24 @@ in
     };
     enableTCPIP = flag false "Whether the server listens at all addresses, in place of the machine's own ones alone.";
     enableJIT = flag false "Whether queries are compiled.";
-    initdbArgs = mkOption { type = types.listOf types.str; default = [ ]; example = [ "--data-checksums" ]; description = "Further arguments of initdb(1), which makes the folder of data."; };
-    initialScript = mkOption { type = types.nullOr types.path; default = null; example = literalExpression "./initial.sql"; description = "SQL that is run once, when the folder of data is made."; };
-    ensureDatabases = mkOption { type = types.listOf types.str; default = [ ]; example = [ "shop" ]; description = "Databases that are made if they are not there.  None is ever removed."; };
+    initdbArgs = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "--data-checksums" ];
+      description = "Further arguments of initdb(1), which makes the folder of data.";
+    };
+    initialScript = mkOption {
+      type = types.nullOr types.path;
+      default = null;
+      example = literalExpression "./initial.sql";
+      description = "SQL that is run once, when the folder of data is made.";
+    };
+    ensureDatabases = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "shop" ];
+      description = "Databases that are made if they are not there.  None is ever removed.";
+    };
     ensureUsers = mkOption {
       type = types.listOf (types.submodule {
         options = {
@@ -121,7 +155,14 @@ in
       example = [ { name = "shop"; ensureDBOwnership = true; } ];
       description = "Users that are made if they are not there.  None is ever removed.";
     };
-    superUser = mkOption { type = types.str; default = "postgres"; example = "postgres"; internal = true; readOnly = true; description = "The user who may do everything."; };
+    superUser = mkOption {
+      type = types.str;
+      default = "postgres";
+      example = "postgres";
+      internal = true;
+      readOnly = true;
+      description = "The user who may do everything.";
+    };
   };
 
   config = lib.mkIf cfg.enable {
@@ -147,7 +188,15 @@ in
     };
 
     environment.systemPackages = [ cfg.package client pkgs.debian.tzdata ];
-    users.users.postgres = { isSystemUser = true; group = "postgres"; home = "/var/lib/postgresql"; homeMode = "755"; createHome = true; description = "PostgreSQL administrator"; shell = "/bin/bash"; };
+    users.users.postgres = {
+      isSystemUser = true;
+      group = "postgres";
+      home = "/var/lib/postgresql";
+      homeMode = "750";
+      createHome = true;
+      description = "PostgreSQL administrator";
+      shell = "/bin/bash";
+    };
     users.groups.postgres = { };
 
     systemd.targets.postgresql = {
@@ -169,7 +218,8 @@ in
           touch "$PGDATA/.first_startup"
         fi
         if [ "$(cat "$PGDATA/PG_VERSION")" != ${major} ]; then
-          echo "the databases in $PGDATA are of PostgreSQL $(cat "$PGDATA/PG_VERSION"), and this is ${major}: convert them by pg_upgrade(1), or set services.postgresql.package" >&2
+          echo "the databases in $PGDATA are of PostgreSQL $(cat "$PGDATA/PG_VERSION"), and this is ${major}:" \
+            "convert them by pg_upgrade(1), or set services.postgresql.package" >&2
           exit 1
         fi
         ln -sfn ${configuration} "$PGDATA/postgresql.conf"
@@ -185,7 +235,7 @@ in
         KillMode = "mixed";
         TimeoutSec = 120;
         RuntimeDirectory = "postgresql";
-        StateDirectory = lib.mkIf (lib.hasPrefix "/var/lib/postgresql/" cfg.dataDir) "postgresql postgresql/${lib.removePrefix "/var/lib/postgresql/" cfg.dataDir}";
+        StateDirectory = lib.mkIf isUsual "postgresql ${lib.removePrefix "/var/lib/" cfg.dataDir}";
         StateDirectoryMode = "0750";
         OOMScoreAdjust = -900;
       };
@@ -202,7 +252,9 @@ in
           ${optionalString (cfg.initialScript != null) "psql -f ${cfg.initialScript} postgres\n  "}rm "$PGDATA/.first_startup"
         fi
       ''
-      + concatMapStrings (name: ensure "select 1 from pg_database where datname = ${literal name}" "create database ${identifier name}") cfg.ensureDatabases
+      + concatMapStrings
+        (name: ensure "select 1 from pg_database where datname = ${literal name}" "create database ${identifier name}")
+        cfg.ensureDatabases
       + concatMapStrings
         (user: ensure "select 1 from pg_roles where rolname = ${literal user.name}" "create user ${identifier user.name}"
           + optionalString user.ensureDBOwnership (sql "alter database ${identifier user.name} owner to ${identifier user.name}")
@@ -210,7 +262,7 @@ in
         cfg.ensureUsers;
       serviceConfig = { Type = "oneshot"; RemainAfterExit = true; User = "postgres"; Group = "postgres"; };
     };
-    systemd.tmpfiles.rules = lib.mkIf (!lib.hasPrefix "/var/lib/postgresql/" cfg.dataDir) [ "d ${cfg.dataDir} 0750 postgres postgres -" ];
+    systemd.tmpfiles.rules = lib.mkIf (!isUsual) [ "d ${cfg.dataDir} 0750 postgres postgres -" ];
 
     assertions = map
       (user: {

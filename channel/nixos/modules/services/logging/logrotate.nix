@@ -14,8 +14,11 @@ let
     else if value == true then "  ${name}\n"
     else if lib.elem name scripts then "  ${name}\n    ${lib.replaceStrings [ "\n" ] [ "\n    " ] (lib.removeSuffix "\n" value)}\n  endscript\n"
     else "  ${name} ${toString value}\n";
-  text = one: "${lib.concatMapStringsSep " " (file: ''"${file}"'') one.files} {\n${lib.optionalString (one.frequency != null) "  ${one.frequency}\n"}${
-    lib.concatStrings (lib.mapAttrsToList show (removeAttrs one [ "enable" "files" "frequency" "priority" ]))}}\n";
+  text = one:
+    "${lib.concatMapStringsSep " " (file: ''"${file}"'') one.files} {\n"
+    + lib.optionalString (one.frequency != null) "  ${one.frequency}\n"
+    + lib.concatStrings (lib.mapAttrsToList show (removeAttrs one [ "enable" "files" "frequency" "priority" ]))
+    + "}\n";
   enabled = lib.sort (a: b: a.priority < b.priority) (builtins.filter (one: one.enable) (builtins.attrValues cfg.settings));
 in
 {
@@ -45,7 +48,12 @@ in
             example = "daily";
             description = "How often; null to go by their size alone.";
           };
-          priority = mkOption { type = types.int; default = 1000; example = 900; description = "Where in the file this comes: the lower, the earlier."; };
+          priority = mkOption {
+            type = types.int;
+            default = 1000;
+            example = 900;
+            description = "Where in the file this comes: the lower, the earlier.";
+          };
         };
       }));
       default = { };

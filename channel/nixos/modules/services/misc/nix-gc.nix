@@ -6,7 +6,13 @@ let
   inherit (lib) mkOption types;
   cfg = config.nix;
 
-  dates = default: mkOption { type = with types; coercedTo str lib.singleton (listOf str); inherit default; example = [ "weekly" ]; description = "When, as systemd.time(7) has it."; };
+  dates = default: mkOption {
+    type = with types;
+    coercedTo str lib.singleton (listOf str);
+    inherit default;
+    example = [ "weekly" ];
+    description = "When, as systemd.time(7) has it.";
+  };
   timer = persistent: delay: { timerConfig = { Persistent = persistent; RandomizedDelaySec = delay; }; };
   service = description: command: startAt: {
     inherit description startAt;
@@ -20,14 +26,34 @@ in
 {
   options.nix = {
     gc = {
-      automatic = mkOption { type = types.bool; default = false; example = true; description = "Whether what nothing needs any more is removed from the store at times."; };
+      automatic = mkOption {
+        type = types.bool;
+        default = false;
+        example = true;
+        description = "Whether what nothing needs any more is removed from the store at times.";
+      };
       dates = dates [ "03:15" ];
       randomizedDelaySec = mkOption { type = types.str; default = "0"; example = "45min"; description = "How much later it may be, by chance."; };
-      persistent = mkOption { type = types.bool; default = true; example = false; description = "Whether it is done later where the machine was off at the time."; };
-      options = mkOption { type = types.singleLineStr; default = ""; example = "--delete-older-than 30d"; description = "Arguments of `nix-collect-garbage`."; };
+      persistent = mkOption {
+        type = types.bool;
+        default = true;
+        example = false;
+        description = "Whether it is done later where the machine was off at the time.";
+      };
+      options = mkOption {
+        type = types.singleLineStr;
+        default = "";
+        example = "--delete-older-than 30d";
+        description = "Arguments of `nix-collect-garbage`.";
+      };
     };
     optimise = {
-      automatic = mkOption { type = types.bool; default = false; example = true; description = "Whether files of the same content are stored once, which is seen to at times."; };
+      automatic = mkOption {
+        type = types.bool;
+        default = false;
+        example = true;
+        description = "Whether files of the same content are stored once, which is seen to at times.";
+      };
       dates = dates [ "03:45" ];
     };
   };

@@ -45,7 +45,8 @@ let
       sorted = lib.sort (a: b: a.from < b.from) (map (port: { from = port; to = port; }) list ++ all);
       join = done: next:
         let last = lib.last done; in
-        if done != [ ] && next.from <= last.to + 1 then lib.init done ++ [ { inherit (last) from; to = lib.max last.to next.to; } ] else done ++ [ next ];
+        if done == [ ] || next.from > last.to + 1 then done ++ [ next ]
+        else lib.init done ++ [ { inherit (last) from; to = lib.max last.to next.to; } ];
     in
     map (one: if one.from == one.to then toString one.from else "${toString one.from}-${toString one.to}") (lib.foldl' join [ ] sorted);
   accept = before: one:
@@ -64,10 +65,12 @@ let
 
   content = chain "input" (
     [ "type filter hook input priority filter; policy drop;" ]
-    ++ optional (cfg.trustedInterfaces != [ ]) ''iifname ${setOf (map quoted (lib.unique cfg.trustedInterfaces))} accept comment "trusted interfaces"''
+    ++ optional (cfg.trustedInterfaces != [ ])
+      ''iifname ${setOf (map quoted (lib.unique cfg.trustedInterfaces))} accept comment "trusted interfaces"''
     ++ [ (byState "input-allow") ]
     ++ optional cfg.logRefusedConnections (log "refused connection" "tcp flags & (fin | syn | rst | ack) == syn ")
-    ++ optionals (cfg.logRefusedPackets && !cfg.logRefusedUnicastsOnly) [ (log "refused broadcast" "pkttype broadcast ") (log "refused multicast" "pkttype multicast ") ]
+    ++ optionals (cfg.logRefusedPackets && !cfg.logRefusedUnicastsOnly)
+      [ (log "refused broadcast" "pkttype broadcast ") (log "refused multicast" "pkttype multicast ") ]
     ++ optional cfg.logRefusedPackets (log "refused packet" "pkttype host ")
     ++ optionals cfg.rejectPackets [ "meta l4proto tcp reject with tcp reset" "pkttype host reject" ])
   + chain "input-allow" (
@@ -87,7 +90,9 @@ let
     ++ optional cfg.logReversePathDrops (log "rpfilter drop" "")))
   + optionalString cfg.filterForward (
     chain "forward" [ "type filter hook forward priority filter; policy drop;" (byState "forward-allow") ]
-    + chain "forward-allow" ([ "icmpv6 type != { router-renumbering, 139 } accept" ''ct status dnat accept comment "forwarded ports"'' ] ++ linesOf cfg.extraForwardRules));
+    + chain "forward-allow" (
+      [ "icmpv6 type != { router-renumbering, 139 } accept" ''ct status dnat accept comment "forwarded ports"'' ]
+      ++ linesOf cfg.extraForwardRules));
 
   reversePath = if cfg.checkReversePath == true then "strict" else if cfg.checkReversePath == false then null else cfg.checkReversePath;
   rules = example: description: mkOption { type = types.lines; default = ""; inherit example description; };

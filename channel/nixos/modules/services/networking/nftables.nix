@@ -14,7 +14,8 @@ let
   remove = table: "table ${table.family} ${table.name}\ndelete table ${table.family} ${table.name}\n";
   removal = pkgs.writeText "nftables-removal" (lib.concatMapStrings remove tables);
   indented = text: lib.concatMapStrings (line: if line == "" then "\n" else "  ${line}\n") (lib.splitString "\n" (lib.removeSuffix "\n" text));
-  rules = pkgs.writeText "nftables-rules" (lib.concatMapStrings (table: "table ${table.family} ${table.name} {\n${indented table.content}}\n") tables);
+  add = table: "table ${table.family} ${table.name} {\n${indented table.content}}\n";
+  rules = pkgs.writeText "nftables-rules" (lib.concatMapStrings add tables);
 
   # What takes away the tables that are loaded now: another system's may have had others.
   state = "/run/firewall/removal";

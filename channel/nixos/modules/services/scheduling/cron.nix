@@ -21,7 +21,7 @@ let
     let
       small = lib.toLower text;
       named = if kind.names == [ ] then null else indexOf (map lib.toLower kind.names) small;
-      value = if match "[0-9]{1,2}" text != null then lib.toIntBase10 text else if named != null then named + kind.first else refuse job "`${text}` is no ${kind.what}";
+      value = if match "[0-9]{1,2}" text != null then lib.toIntBase10 text else if named != null then named + kind.first else -1;
     in
     if value < kind.low || value > kind.high then refuse job "`${text}` is no ${kind.what}" else kind.show value;
   plain = what: low: high: { inherit what low high; names = [ ]; first = 0; show = toString; };
@@ -38,13 +38,21 @@ let
       range = match "([^-/]+)-([^-/]+)(/([0-9]+))?" text;
       step = let count = elemAt range 3; in if count == null then "" else "/${count}";
     in
-    if every != null then (if kind.names == kinds.weekday.names then refuse job "systemd knows no steps of days of the week" else "${toString kind.low}/${elemAt every 0}")
-    else if range != null then
-      (if step != "" && kind.names == kinds.weekday.names then refuse job "systemd knows no steps of days of the week" else "${number job kind (elemAt range 0)}..${number job kind (elemAt range 1)}${step}")
+    if kind.names == kinds.weekday.names && (every != null || (range != null && step != "")) then refuse job "systemd knows no steps of days of the week"
+    else if every != null then "${toString kind.low}/${elemAt every 0}"
+    else if range != null then "${number job kind (elemAt range 0)}..${number job kind (elemAt range 1)}${step}"
     else number job kind text;
   field = job: kind: text: if text == "*" then "*" else lib.concatMapStringsSep "," (item job kind) (lib.splitString "," text);
 
-  shorthands = { "@yearly" = "0 0 1 1 *"; "@annually" = "0 0 1 1 *"; "@monthly" = "0 0 1 * *"; "@weekly" = "0 0 * * 0"; "@daily" = "0 0 * * *"; "@midnight" = "0 0 * * *"; "@hourly" = "0 * * * *"; };
+  shorthands = {
+    "@yearly" = "0 0 1 1 *";
+    "@annually" = "0 0 1 1 *";
+    "@monthly" = "0 0 1 * *";
+    "@weekly" = "0 0 * * 0";
+    "@daily" = "0 0 * * *";
+    "@midnight" = "0 0 * * *";
+    "@hourly" = "0 * * * *";
+  };
 
   read = job:
     let
@@ -84,7 +92,13 @@ let
 in
 {
   options.services.cron = {
-    enable = mkOption { type = types.bool; default = cfg.systemCronJobs != [ ]; defaultText = lib.literalExpression "config.services.cron.systemCronJobs != [ ]"; example = true; description = "Whether the lines are timers."; };
+    enable = mkOption {
+      type = types.bool;
+      default = cfg.systemCronJobs != [ ];
+      defaultText = lib.literalExpression "config.services.cron.systemCronJobs != [ ]";
+      example = true;
+      description = "Whether the lines are timers.";
+    };
     systemCronJobs = mkOption {
       type = types.listOf types.str;
       default = [ ];

@@ -99,7 +99,12 @@ in
       example = literalExpression "pkgs.debian.lighttpd";
       description = "The package that has the server.";
     };
-    port = mkOption { type = types.port; default = 80; example = 8080; description = "The port it listens at; opening it in the firewall is for `networking.firewall`."; };
+    port = mkOption {
+      type = types.port;
+      default = 80;
+      example = 8080;
+      description = "The port it listens at; opening it in the firewall is for `networking.firewall`.";
+    };
     document-root = mkOption {
       type = types.path;
       default = "/srv/www";

@@ -16,7 +16,11 @@ let
 
   hosts = builtins.attrValues cfg.virtualHosts;
   hasTLS = host: host.addSSL || host.onlySSL || host.forceSSL;
-  modules = map (package: "${package}/usr/lib/nginx/modules") cfg.additionalModules;
+  modules = pkgs.runCommandLocal "nginx-modules.conf" { folders = map (package: "${package}/usr/lib/nginx/modules") cfg.additionalModules; } ''
+    for folder in $folders; do
+      for file in "$folder"/*.so; do echo "load_module $file;" >> $out; done
+    done
+  '';
 
   proxyHeaders = ''
     proxy_set_header Host $host;
@@ -30,16 +34,22 @@ let
   # Headers that a block sets itself are all that it has.
   keepConnection = "proxy_set_header Connection \"\";\n";
 
+  passwords = basicAuth: pkgs.writeText "nginx-users" (lib.concatStrings (lib.mapAttrsToList (name: password: "${name}:{PLAIN}${password}\n") basicAuth));
   users = one:
     if one.basicAuthFile != null then one.basicAuthFile
-    else if one.basicAuth != { } then "${pkgs.writeText "nginx-users" (lib.concatStrings (lib.mapAttrsToList (name: password: "${name}:{PLAIN}${password}\n") one.basicAuth))}"
+    else if one.basicAuth != { } then "${passwords one.basicAuth}"
     else null;
   authentication = one: optionalString (users one != null) "auth_basic secured;\nauth_basic_user_file ${users one};\n";
 
+  isTold = one: if one.recommendedProxySettings != null then one.recommendedProxySettings else cfg.recommendedProxySettings;
   locationText = path: one: block "location ${path}" (
     directive "proxy_pass" one.proxyPass
-    + optionalString one.proxyWebsockets "proxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection $connection_upgrade;\n"
-    + optionalString (one.proxyPass != null && (if one.recommendedProxySettings != null then one.recommendedProxySettings else cfg.recommendedProxySettings)) (proxyHeaders + optionalString (!one.proxyWebsockets) keepConnection)
+    + optionalString one.proxyWebsockets ''
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+    ''
+    + optionalString (one.proxyPass != null && isTold one) (proxyHeaders + optionalString (!one.proxyWebsockets) keepConnection)
     + lib.concatStrings (lib.mapAttrsToList (name: value: "fastcgi_param ${name} \"${value}\";\n") one.fastcgiParams)
     + directive "index" one.index
     + directive "try_files" one.tryFiles
@@ -74,19 +84,26 @@ let
     let
       all = listensOf host;
       redirected = builtins.filter (one: !one.ssl) all;
-      server = listens: body: block "server" (concatMapStrings (listenText host) listens + directive "server_name" (optional (host.serverName != null) host.serverName ++ host.serverAliases) + body);
-      challenge = target: block "location /" "return ${toString host.redirectCode} ${target};\n";
+      names = directive "server_name" (optional (host.serverName != null) host.serverName ++ host.serverAliases);
+      server = listens: body: block "server" (concatMapStrings (listenText host) listens + names + body);
+      redirect = target: block "location /" "return ${toString host.redirectCode} ${target};\n";
     in
-    optionalString host.forceSSL (server redirected (challenge "https://$host$request_uri"))
+    optionalString host.forceSSL (server redirected (redirect "https://$host$request_uri"))
     + server (if host.forceSSL then builtins.filter (one: one.ssl) all else all) (
       directive "root" host.root
-      + optionalString (hasTLS host) (directive "ssl_certificate" host.sslCertificate + directive "ssl_certificate_key" host.sslCertificateKey + directive "ssl_trusted_certificate" host.sslTrustedCertificate)
+      + optionalString (hasTLS host) (
+        directive "ssl_certificate" host.sslCertificate
+        + directive "ssl_certificate_key" host.sslCertificateKey
+        + directive "ssl_trusted_certificate" host.sslTrustedCertificate)
       + authentication host
-      + (if host.globalRedirect != null then challenge "${if hasTLS host then "https" else "http"}://${host.globalRedirect}$request_uri" else locationsText host.locations)
+      + (if host.globalRedirect == null then locationsText host.locations
+         else redirect "${if hasTLS host then "https" else "http"}://${host.globalRedirect}$request_uri")
       + given host.extraConfig);
 
   upstreamText = name: one: block "upstream ${name}" (
-    lib.concatStrings (lib.mapAttrsToList (address: parameters: directive "server" ([ address ] ++ optional parameters.backup "backup" ++ optional (parameters.weight != null) "weight=${toString parameters.weight}")) one.servers)
+    lib.concatStrings (lib.mapAttrsToList
+      (address: server: directive "server" ([ address ] ++ optional server.backup "backup" ++ optional (server.weight != null) "weight=${toString server.weight}"))
+      one.servers)
     + given one.extraConfig);
 
   http = ''
@@ -126,7 +143,8 @@ let
     gzip_comp_level 5;
     gzip_min_length 256;
     gzip_proxied expired no-cache no-store private auth;
-    gzip_types application/atom+xml application/javascript application/json application/xml application/xhtml+xml image/svg+xml text/css text/javascript text/plain text/xml;
+    gzip_types application/atom+xml application/javascript application/json application/xml application/xhtml+xml image/svg+xml
+      text/css text/javascript text/plain text/xml;
   ''
   + optionalString cfg.recommendedProxySettings (''
     proxy_redirect off;
@@ -154,7 +172,7 @@ let
     error_log ${cfg.logError};
     daemon off;
   ''
-  + concatMapStrings (folder: "include ${pkgs.runCommandLocal "nginx-modules" { } ''for file in ${folder}/*.so; do echo "load_module $file;" >> $out; done''};\n") modules
+  + optionalString (cfg.additionalModules != [ ]) "include ${modules};\n"
   + given cfg.config
   + optionalString (cfg.config == "") (block "events" cfg.eventsConfig + block "http" http)
   + given cfg.appendConfig;
@@ -165,8 +183,19 @@ in
 {
   options.services.nginx = {
     enable = lib.mkEnableOption "the web server nginx";
-    package = mkOption { type = types.package; default = pkgs.debian.nginx; defaultText = literalExpression "pkgs.debian.nginx"; example = literalExpression "pkgs.debian.nginx"; description = "The package that has the server."; };
-    additionalModules = mkOption { type = types.listOf types.package; default = [ ]; example = literalExpression "[ pkgs.debian.libnginx-mod-http-brotli-filter ]"; description = "Packages of Debian's with further modules, all of which are loaded."; };
+    package = mkOption {
+      type = types.package;
+      default = pkgs.debian.nginx;
+      defaultText = literalExpression "pkgs.debian.nginx";
+      example = literalExpression "pkgs.debian.nginx";
+      description = "The package that has the server.";
+    };
+    additionalModules = mkOption {
+      type = types.listOf types.package;
+      default = [ ];
+      example = literalExpression "[ pkgs.debian.libnginx-mod-http-brotli-filter ]";
+      description = "Packages of Debian's with further modules, all of which are loaded: a module comes after those that it needs.";
+    };
     user = mkOption { type = types.str; default = "nginx"; example = "www-data"; description = "The user that the server runs as."; };
     group = mkOption { type = types.str; default = "nginx"; example = "www-data"; description = "The group that the server runs in."; };
     virtualHosts = mkOption {
@@ -182,7 +211,12 @@ in
             type = types.attrsOf (types.submodule {
               options = {
                 backup = flag "Whether it is asked only if the others cannot answer.";
-                weight = mkOption { type = types.nullOr types.ints.positive; default = null; example = 2; description = "How large its part of the requests is."; };
+                weight = mkOption {
+                  type = types.nullOr types.ints.positive;
+                  default = null;
+                  example = 2;
+                  description = "How large its part of the requests is.";
+                };
               };
             });
             default = { };
@@ -209,13 +243,33 @@ in
     recommendedTlsSettings = flag "Whether TLS is set up as is thought safe today.";
     recommendedGzipSettings = flag "Whether texts are compressed.";
     recommendedProxySettings = flag "Whether servers that are passed on to are told who asks, and given time.";
-    proxyTimeout = mkOption { type = types.str; default = "60s"; example = "20s"; description = "How long they may take, with `recommendedProxySettings`."; };
-    sslProtocols = mkOption { type = types.str; default = "TLSv1.2 TLSv1.3"; example = "TLSv1.3"; description = "The versions of TLS, with `recommendedTlsSettings`."; };
+    proxyTimeout = mkOption {
+      type = types.str;
+      default = "60s";
+      example = "20s";
+      description = "How long they may take, with `recommendedProxySettings`.";
+    };
+    sslProtocols = mkOption {
+      type = types.str;
+      default = "TLSv1.2 TLSv1.3";
+      example = "TLSv1.3";
+      description = "The versions of TLS, with `recommendedTlsSettings`.";
+    };
     statusPage = flag "Whether `http://localhost/nginx_status` tells how the server is doing.";
     serverTokens = flag "Whether answers tell the server's version.";
     clientMaxBodySize = mkOption { type = types.str; default = "10m"; example = "1g"; description = "How large a request may be."; };
-    logError = mkOption { type = types.str; default = "stderr"; example = "stderr debug"; description = "Where errors go, and from which level on; `stderr` is the journal."; };
-    enableReload = mkOption { type = types.bool; default = true; example = false; description = "Whether a changed configuration is reloaded, in place of the server being restarted."; };
+    logError = mkOption {
+      type = types.str;
+      default = "stderr";
+      example = "stderr debug";
+      description = "Where errors go, and from which level on; `stderr` is the journal.";
+    };
+    enableReload = mkOption {
+      type = types.bool;
+      default = true;
+      example = false;
+      description = "Whether a changed configuration is reloaded, in place of the server being restarted.";
+    };
     eventsConfig = lines "worker_connections 4096;" "Directives of the block `events`.";
     commonHttpConfig = lines "log_format short '$remote_addr $request';" "Directives of the block `http`, before the hosts.";
     appendHttpConfig = lines "include /var/lib/nginx/*.conf;" "Directives of the block `http`, after the hosts.";
