@@ -208,22 +208,25 @@ def test_a_function_that_calls_itself_does_not_fill_the_screen(folder: Path) -> 
 @pytest.mark.parametrize("way", ["eval", "parse"])
 def test_ctrl_c_ends_it_quietly_and_at_once(way: str, folder: Path) -> None:
     text = "let f = n: if n == 0 then 0 else f (n - 1); in builtins.foldl' (a: n: f 5000) 0 (builtins.genList (n: n) 10000000)"
-    (folder / "long.nix").write_text(f"[{'(a: a.b.c) ' * 50_000}]")
+    words = ["--eval", "-E", f'builtins.trace "begun" ({text})'] if way == "eval" else ["--parse", *["./fun.nix"] * 5000]
     program = subprocess.Popen(
-        [lang_corpus.COMMAND, *(["--eval", "-E", text] if way == "eval" else ["--parse", *["./long.nix"] * 5000])],
+        [lang_corpus.COMMAND, *words],
         env=_environment(folder),
         cwd=folder,
-        stdout=subprocess.PIPE if way == "eval" else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # A test run in the background ignores the signal, and what it starts would too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    time.sleep(1)
+    assert program.stdout is not None and program.stderr is not None
+    # What is parsed is more than a pipe holds: it is interrupted while it writes.
+    assert program.stderr.readline() == b"trace: begun\n" if way == "eval" else program.stdout.read(1) == b"("
+    time.sleep(0.5)
     program.send_signal(signal.SIGINT)
     begin = time.monotonic()
-    out, err = program.communicate(timeout=30)
-    assert (program.returncode, out or b"", err) == (130, b"", b"")
+    program.wait(timeout=30)
     assert time.monotonic() - begin < 2
+    assert (program.returncode, program.communicate()[1]) == (130, b"")
 
 
 def test_nothing_is_written_without_permission_and_evaluation_works(folder: Path) -> None:
