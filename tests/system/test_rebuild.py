@@ -49,6 +49,7 @@ class Machine:
         self.container = Container(factory, toplevels[0], root, tuple(binds))
         variables = {
             "PATH": f"{sys.prefix}/bin:$PATH",
+            "PYTHONPATH": f"{CHECKOUT}/src",
             # This Python was made for this machine's libraries.
             "LD_LIBRARY_PATH": f"/host-lib/{os.uname().machine}-linux-gnu",
             "NIX_PATH": f"nixpkgs={CHECKOUT}/channel:debian-snapshot=/nix/store/{factory.snapshot.name}",
