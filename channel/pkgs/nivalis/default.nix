@@ -110,6 +110,7 @@ let
     inherit farm source python;
     channel = channelFiles;
     wheels = map fetch wheels;
+    libraries = lib.unique (map (package: "${package}/usr/lib/${lib.head (lib.splitString "-" pkgs.system)}-linux-gnu") (with debian; [ libc6 libgcc-s1 ]));
     programs = builtins.toJSON programs;
     preferLocalBuild = true;
   };

@@ -11,6 +11,7 @@ import json
 import os
 import py_compile
 import shutil
+import sys
 import zipfile
 
 SCRIPT = """#!{out}/bin/python3
@@ -47,7 +48,24 @@ def main() -> None:
         with open(place, "w", encoding="utf-8") as file:
             file.write(SCRIPT.format(out=out, module=module, function=function))
         os.chmod(place, 0o755)
+    # What is loaded is not what is changed.
+    sys.path.insert(0, variables["source"])
+    find_libraries(packages, variables["libraries"].split())
     compile_all(packages)
+
+
+def find_libraries(packages: str, libraries: list[str]) -> None:
+    """Have the kernel and the wheels' modules find the C library in the store: in a sandbox there is no other."""
+    from nivalis._native import edit_elf, read_elf
+
+    for folder, _, files in os.walk(packages):
+        for name in files:
+            if name.endswith(".so") or ".so." in name:
+                place = f"{folder}/{name}"
+                found = read_elf(place)
+                if found is not None:
+                    os.chmod(place, 0o755)
+                    edit_elf(place, runpath=":".join([*filter(None, [found[4]]), *libraries]))
 
 
 def compile_all(packages: str) -> None:
