@@ -38,8 +38,10 @@ WEB = """
   services.lighttpd = { enable = true; document-root = "/srv/www"; mod_status = true; enableModules = [ "mod_deflate" ];
     extraConfig = ''deflate.mimetypes = ( "text/" )''; };
   services.nginx = { enable = true; defaultHTTPListenPort = 8080; recommendedGzipSettings = true; recommendedProxySettings = true; statusPage = true;
+    additionalModules = [ pkgs.debian.libnginx-mod-http-fancyindex ];
     virtualHosts.box = { default = true; root = "/srv/www";
-      locations = { "/lighttpd/".proxyPass = "http://127.0.0.1:80/"; "/word".return = "200 one"; }; }; };
+      locations = { "/lighttpd/".proxyPass = "http://127.0.0.1:80/"; "/word".return = "200 one";
+        "/list/" = { alias = "/srv/www/"; index = "none"; extraConfig = "fancyindex on;"; }; }; }; };
 """
 DATABASE = """
   services.postgresql = { enable = true; enableTCPIP = true; ensureDatabases = [ "shop" ];
@@ -185,6 +187,7 @@ def test_lighttpd_serves(box: Machine) -> None:
 def test_nginx_serves_and_passes_on(box: Machine) -> None:
     assert box.outside.get(f"http://{ADDRESS}:8080/") == "hello"
     assert box.outside.get(f"http://{ADDRESS}:8080/lighttpd/") == "hello"
+    assert "index.html" in box.outside.get(f"http://{ADDRESS}:8080/list/")
     assert "Active connections" in box.run("curl -s localhost:8080/nginx_status")
     assert box.run("ps -o user= -p $(systemctl show --value -p MainPID nginx)") == "nginx"
 
@@ -447,6 +450,8 @@ def test_a_container_is_switched_while_it_runs(host: Machine) -> None:
     before, other = host.pid("container@web"), host.pid("container@shared")
     said = host.switch(HOST.replace("allowedTCPPorts = [ 80 ]", "allowedTCPPorts = [ 80 81 ]"))
     assert said == ["activating the configuration...", "setting up /etc...", "reloading the following units: container@web.service"]
+    root, system = host.run("readlink /nix/var/nix/gcroots/per-container/web; sed -n s/^system=//p /etc/nixos-containers/web.conf").split()
+    assert root == system == inside(host, "web", "readlink /run/current-system")
     assert "80-81" in inside(host, "web", "nft list ruleset") and inside(host, "web", "systemctl show --value -p NRestarts lighttpd") == "0"
     assert (host.pid("container@web"), host.pid("container@shared")) == (before, other)
 
@@ -495,5 +500,6 @@ def test_a_container_that_is_not_declared_any_more_is_stopped(host: Machine) -> 
     host.switch(HOST)
     assert host.switch(BASE)[0].startswith("stopping the following units: container@shared.service, container@web.service")
     assert host.run("ip link show ve-web 2>&1", check=False).endswith("does not exist.")
+    assert host.run("ls /nix/var/nix/gcroots/per-container") == ""
     assert {"shared", "web"} <= set(host.run("ls /var/lib/nixos-containers").split())
     assert "container@web.service" in host.switch(HOST)[-1]
