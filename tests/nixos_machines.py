@@ -153,9 +153,12 @@ class Container:
 
 
 class Emulated:
-    """A system that runs on its own kernel in QEMU, on a disk with nothing but its closure.  A console is on the serial line."""
+    """A system that runs on its own kernel in QEMU, on a disk with nothing but its closure.  A console is on the serial line.
 
-    def __init__(self, factory: Factory, toplevel: str, folder: Path, disks: tuple[int, ...] = ()) -> None:
+    `disks` are sizes of further disks in bytes, `words` more of the kernel's command line.
+    """
+
+    def __init__(self, factory: Factory, toplevel: str, folder: Path, disks: tuple[int, ...] = (), words: str = "") -> None:
         qemu, mke2fs = _find("qemu-system-x86_64"), _find("mke2fs")
         store = folder / "root/nix/store"
         store.mkdir(parents=True)
@@ -170,7 +173,7 @@ class Emulated:
         parameters = (real / "kernel-params").read_text()
         argv = [qemu, "-accel", "tcg", "-m", "1024", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none"]
         argv += ["-kernel", str(factory.real(os.readlink(real / "kernel"))), "-initrd", str(factory.real(os.readlink(real / "initrd")))]
-        argv += ["-append", f"{parameters} init={toplevel}/init", "-drive", f"file={image},format=raw,if=virtio,cache=unsafe"]
+        argv += ["-append", f"{parameters} init={toplevel}/init {words}", "-drive", f"file={image},format=raw,if=virtio,cache=unsafe"]
         for index, size in enumerate(disks):
             with open(folder / f"disk{index}", "wb") as file:
                 file.truncate(size)

@@ -140,3 +140,14 @@ def test_a_server_on_its_own_kernel(factory: Factory, tmp_path: Path) -> None:
         assert "Power down" in machine.said
     finally:
         machine.kill()
+
+
+def test_a_root_that_is_not_there(factory: Factory, tmp_path: Path) -> None:
+    machine = Emulated(factory, factory.build(SERVER), tmp_path, words="root=/dev/never boot.panic_on_fail")
+    try:
+        machine.wait_for("stage 1: waiting for /dev/never")
+        machine.wait_for("stage 1: error: there is no /dev/never")
+        # It would start again.
+        assert machine.wait_for_end() == 0
+    finally:
+        machine.kill()
