@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nivalis.build.errors import BuildError
 
@@ -31,8 +31,8 @@ class CollisionError(BuildError):
     default_code = "collision"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Package:
+# No dataclass: this is a short process, and loading that module would take a fifth of it.
+class _Package(NamedTuple):
     priority: int
     path: str
 
@@ -104,11 +104,20 @@ class _Tree:
             return
         if source.endswith(_LEFT_OUT):
             return
-        there = os.lstat(target).st_mode if os.path.lexists(target) else 0
+        try:
+            os.symlink(source, target)
+        except FileExistsError:
+            self._replace(source, target, priority, is_folder=is_folder)
+        else:
+            self._priorities[target] = priority
+
+    def _replace(self, source: str, target: str, priority: int, *, is_folder: bool) -> None:
+        """Put what is at `source` where something stands already."""
+        there = os.lstat(target).st_mode
         if is_folder and stat.S_ISDIR(there):
             self._merge(source, target, priority)
             return
-        if is_folder and there:
+        if is_folder:
             other = os.path.realpath(target)
             if not os.path.isdir(other):
                 raise CollisionError(f"a folder and a file have the same name: `{source}` and `{os.readlink(target)}`")
@@ -117,17 +126,15 @@ class _Tree:
             self._merge(other, target, self._priorities[target])
             self._merge(source, target, priority)
             return
-        if there:
-            if stat.S_ISDIR(there):
-                raise CollisionError(f"a file and a folder have the same name: `{source}` and `{target}`")
-            before = self._priorities[target]
-            if before == priority:
-                raise CollisionError(
-                    f"two packages have the same file: `{os.readlink(target)}` and `{source}`, both of priority {priority}",
-                    hint="give one of them another priority (`nix-env --set-flag priority NUMBER NAME`; the lower number wins), or leave one out",
-                )
-            if before < priority:
-                return
+        if stat.S_ISDIR(there):
+            raise CollisionError(f"a file and a folder have the same name: `{source}` and `{target}`")
+        before = self._priorities[target]
+        if before == priority:
+            raise CollisionError(
+                f"two packages have the same file: `{os.readlink(target)}` and `{source}`, both of priority {priority}",
+                hint="give one of them another priority (`nix-env --set-flag priority NUMBER NAME`; the lower number wins), or leave one out",
+            )
+        if before > priority:
             os.unlink(target)
-        os.symlink(source, target)
-        self._priorities[target] = priority
+            os.symlink(source, target)
+            self._priorities[target] = priority

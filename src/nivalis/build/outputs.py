@@ -95,22 +95,21 @@ def make_output_canonical(place: str, owner: int, seen: set[tuple[int, int]]) ->
 
     `seen` holds the files (device, inode) that have been given away already: they may have more than one name.
     """
-    pending = [place]
+    pending, ours = [place], (os.geteuid(), os.getegid())
     try:
         while pending:
-            pending += _make_one_canonical(pending.pop(), owner, seen)
+            pending += _make_one_canonical(pending.pop(), owner, ours, seen)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
         raise StoreContentError(f"folders lie too deep within one another: `{place}`") from error
 
 
-def _make_one_canonical(place: str, owner: int, seen: set[tuple[int, int]]) -> list[str]:
+def _make_one_canonical(place: str, owner: int, ours: tuple[int, int], seen: set[tuple[int, int]]) -> list[str]:
     """Do so for one file or folder; what is in the folder."""
     status = os.lstat(place)
     identity = (status.st_dev, status.st_ino)
-    ours, group = os.geteuid(), os.getegid()
-    if status.st_uid != owner and not (status.st_uid == ours and identity in seen):
+    if status.st_uid != owner and not (status.st_uid == ours[0] and identity in seen):
         raise StoreContentError(f"file belongs to user {status.st_uid}, not to the builder: `{place}`")
     seen.add(identity)
     kind = stat.S_IFMT(status.st_mode)
@@ -126,8 +125,8 @@ def _make_one_canonical(place: str, owner: int, seen: set[tuple[int, int]]) -> l
             if attribute not in _KEPT_ATTRIBUTES:
                 with suppress(OSError):
                     os.removexattr(place, attribute, follow_symlinks=False)
-    if (status.st_uid, status.st_gid) != (ours, group):
-        os.chown(place, ours, group, follow_symlinks=False)
+    if (status.st_uid, status.st_gid) != ours:
+        os.chown(place, *ours, follow_symlinks=False)
     if kind != stat.S_IFLNK:
         # After the change of owner: that clears the setuid bit, but only for executables.
         os.chmod(place, 0o555 if kind == stat.S_IFDIR or status.st_mode & stat.S_IXUSR else 0o444)
