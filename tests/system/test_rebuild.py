@@ -85,7 +85,7 @@ def _plan(machine: Machine) -> dict[str, object]:
 def test_an_afternoon_with_a_web_server(machine: Machine) -> None:
     building, activating = "building the system configuration...", ["activating the configuration...", "setting up /etc..."]
     assert machine.rebuild("base") == [building, *activating]
-    machine.run("mkdir -p /srv/www; echo hello > /srv/www/index.html")
+    machine.run("mkdir -p /srv/www; echo hello > /srv/www/index.html; touch /tmp/mine")
     sshd = machine.run("systemctl show --value --property=MainPID sshd")
 
     (machine.folder / "configuration.nix").write_text(WEB)
@@ -131,6 +131,7 @@ def test_an_afternoon_with_a_web_server(machine: Machine) -> None:
     assert machine.run("systemctl show --value --property=MainPID sshd") == sshd
     rows = json.loads("\n".join(machine.run("nixos-rebuild list-generations --json")))
     assert [(row["generation"], row["current"]) for row in rows] == [(2, True), (1, False)]
+    assert machine.run("ls /tmp/mine") == ["/tmp/mine"]
     assert _plan(machine)["start"] == [] and "the machine is what its configuration says" in machine.run("nivalis plan")
 
 

@@ -119,7 +119,8 @@ def test_only_what_changed_is_touched_and_all_of_it_is_said(host: Host) -> None:
             "stays.service": _service("sleep 2000"),
             "new.service": _service(),
         },
-        etc={"reloaded": {"source": host._write("reloaded", "two\n")}},
+        etc={"reloaded": {"source": host._write("reloaded", "two\n")}, "tmpfiles.d/one.conf": {"source": host._write("one.conf", "d /srv/made\n")}},
+        tmpfiles=["d /srv/made"],
         describe={
             "rules.service": {"reloadTriggers": "2"},
             "quick.service": {"stopIfChanged": False},
@@ -136,6 +137,7 @@ def test_only_what_changed_is_touched_and_all_of_it_is_said(host: Host) -> None:
     )
     assert "lighttpd" in host.machine.ask("getent", "passwd", "lighttpd")
     assert host.machine.ask("hostname") == "test"
+    host.machine.run("touch", "/tmp/mine")
     before = {unit: host.process(unit) for unit in ("keep.service", "web.service", "quick.service", "rules.service", "stays.service", "dbus.service")}
 
     status, planned = host.switch(two, "dry-activate")
@@ -171,6 +173,7 @@ def test_only_what_changed_is_touched_and_all_of_it_is_said(host: Host) -> None:
     assert changed == {"web.service", "quick.service"}
     assert host.state("gone.service", "new.service") == ["inactive", "active"]
     assert host.machine.ask("cat", "/run/gone", "/run/reloaded") == "stopped\ntwo"
+    assert host.machine.ask("ls", "-d", "/tmp/mine", "/srv/made") == "/srv/made\n/tmp/mine"
     assert host.machine.run("getent", "passwd", "lighttpd", check=False).returncode != 0
     assert host.machine.run("systemctl", "cat", "gone.service", check=False).returncode != 0
 

@@ -52,9 +52,9 @@ class Manager(NamedTuple):
         return self._run("systemctl", "daemon-reexec" if again else "daemon-reload") == 0
 
     def make_temporary_files(self) -> bool:
-        """Apply tmpfiles.d(5)."""
-        # 65 and 73 say that a line could not be applied, and all others were.
-        return self._run("systemd-tmpfiles", "--create", "--remove", "--exclude-prefix=/dev") in (0, 65, 73)
+        """Make what tmpfiles.d(5) says."""
+        # Nothing is removed: Debian has /tmp itself among what that would empty.  65 and 73 say that a line could not be applied, all others were.
+        return self._run("systemd-tmpfiles", "--create", "--exclude-prefix=/dev") in (0, 65, 73)
 
     def show_status(self, units: Sequence[str]) -> None:
         """What systemctl has to say of some units."""
