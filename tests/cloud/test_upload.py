@@ -72,6 +72,28 @@ def test_upload_that_was_given_up_sends_only_the_rest(running: RunningCloud, fil
     assert _fetch(orbit.temp_url("images", "disk.img")) == file.read_bytes()
 
 
+def test_token_that_ends_in_the_middle(running: RunningCloud, file: Path) -> None:
+    orbit = running.orbit()
+    ended: list[int] = []
+
+    def end_tokens(done: int, size: int | None) -> None:
+        if done >= 2 * MIB and not ended:
+            running.state.expire_tokens()
+            ended.append(done)
+
+    orbit.upload("images", "disk.img", file, segment=MIB, on_progress=end_tokens)
+    assert ended and running.asked("GET", "/v1") == 2
+    assert _fetch(orbit.temp_url("images", "disk.img")) == file.read_bytes()
+
+
+def test_key_of_others_is_kept(running: RunningCloud, file: Path) -> None:
+    one, other = running.orbit(), running.orbit()
+    one.upload("images", "disk.img", file)
+    address = one.temp_url("images", "disk.img")
+    other.temp_url("images", "disk.img")
+    assert _fetch(address) == file.read_bytes()
+
+
 def test_temporary_addresses_are_checked(running: RunningCloud, file: Path) -> None:
     orbit = running.orbit()
     orbit.upload("images", "disk.img", file)

@@ -144,7 +144,7 @@ def _user_update(desk: Desk, identifier: str, ssh_key: Any, name: str | None) ->
 
 @click.group("config", cls=NounGroup, usual="client_list")
 def config() -> None:
-    """The clients that are configured, in ~/.brightbox/config."""
+    """The clients in ~/.brightbox/config."""
 
 
 @config.command("client_list")

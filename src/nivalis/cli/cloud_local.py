@@ -24,9 +24,9 @@ _LEAVE = b"\x1d"
 
 @click.group("local", cls=NounGroup, usual="status")
 def local() -> None:
-    """A Brightbox on this machine: API, Orbit, FTP library, and servers that are QEMU machines.
+    """A Brightbox on this machine.
 
-    NIVALIS_CLOUD names the folder where it keeps everything.
+    It has the API, Orbit, the FTP library, and servers that are QEMU machines.  NIVALIS_CLOUD names the folder where it keeps everything.
     """
 
 
@@ -110,7 +110,10 @@ def _show(desk: Desk, running: Running) -> None:
 @click.option("-i", "--interactive", is_flag=True, help="Type, too; Ctrl-] leaves.")
 @as_work
 def console(desk: Desk, server: str, interactive: bool) -> None:
-    """Show what SERVER, of this machine's cloud, has said on its serial console."""
+    """Show the serial console of SERVER, from its first boot on.
+
+    It is one of this machine's cloud, which may be stopped.
+    """
     from nivalis.cloud.errors import LocalCloudError
     from nivalis.cloud.local.control import ask_status, find_running
 

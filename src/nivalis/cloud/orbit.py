@@ -30,7 +30,8 @@ __all__ = ["SEGMENT", "Orbit", "sign_temp_url"]
 SEGMENT = 64 << 20
 _MOST_SEGMENTS = 1000
 _ATTEMPTS = 5
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+# A token that has ended is renewed by what is asked next.
+_PASSING = frozenset({401, 408, 429, 500, 502, 503, 504})
 
 Progress = Callable[[int, int | None], object]
 
@@ -129,17 +130,14 @@ class Orbit:
     def _put(self, stream: IO[bytes], url: str, part: _Segment, state: _Upload) -> str:
         """Send a part unless it is there; its MD5 sum."""
         digest = _md5(stream, part)
-        there = self._ask("HEAD", url)
-        if there.status == 200 and there.headers.get("etag", "").strip('"') == digest and there.headers.get("content-length") == str(part.length):
-            state.keep(part.length)
-            return digest
         for attempt in range(1, _ATTEMPTS + 1):
             try:
+                # It may have arrived although its answer got lost; and this renews a token, whose refusal a long body may not live to see.
+                if self._is_there(url, part.length, digest):
+                    state.keep(part.length)
+                    return digest
                 answer = self._ask("PUT", url, FilePart(stream, part.offset, part.length, state.begin()), headers={"ETag": digest})
-                if answer.status == 401 and attempt == 1:
-                    self._token = ""
-                    self._authenticate()
-                elif answer.status not in _PASSING:
+                if answer.status not in _PASSING:
                     self._check(answer)
                     state.keep(part.length)
                     return digest
@@ -150,6 +148,10 @@ class Orbit:
                 state.retry(f"upload broke off: {why}; going on")
                 self._sleep(min(0.25 * 2.0**attempt, 10.0))
         raise UploadError(f"upload failed after {_ATTEMPTS} attempts: {why}", hint="the same command again sends only what is missing")
+
+    def _is_there(self, url: str, length: int, digest: str) -> bool:
+        headers = self._ask("HEAD", url).headers
+        return headers.get("etag", "").strip('"') == digest and headers.get("content-length") == str(length)
 
     # ---- requests ----
 
