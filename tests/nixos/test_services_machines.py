@@ -439,6 +439,14 @@ with socket.create_server(("10.77.0.1", 9000)) as s:
         assert inside(host, "web", "socat -T 5 - TCP:10.77.0.1:9000") == ADDRESS
 
 
+def test_a_container_asks_whom_its_host_asks(host: Machine) -> None:
+    assert (
+        inside(host, "web", "cat /etc/resolv.conf")
+        == inside(host, "shared", "cat /etc/resolv.conf")
+        == host.run("cat /run/systemd/resolve/resolv.conf")
+    )
+
+
 def test_what_a_container_may_not(host: Machine) -> None:
     assert "Read-only" in inside(host, "web", "touch /srv/www/x 2>&1 || true") and "Read-only" in inside(
         host, "web", "touch /nix/store/x 2>&1 || true"

@@ -89,18 +89,18 @@ let
     root=${folder}/$1
     PATH=${lib.makeBinPath [ pkgs.debian.coreutils ]}
     if [ "$ephemeral" = 1 ]; then rm -rf --one-file-system "$root"; fi
-    mkdir -p -m 0755 "$root"/{nix/store,nix/var,etc,usr,var}
+    # Later on nothing is done by way of its links: what is in there may be anything.
+    if [ ! -e "$root" ]; then mkdir -p -m 0755 "$root"/{nix/store,nix/var,etc,usr,var}; fi
     # The servers that this machine asks for names, and not its own cache, which is on another network.
-    for file in /run/systemd/resolve/resolv.conf /etc/resolv.conf; do
-      if [ -e "$file" ]; then cp --remove-destination --dereference "$file" "$root/etc/resolv.conf"; break; fi
-    done
+    names=replace-host
+    if [ -e /run/systemd/resolve/resolv.conf ]; then names=replace-uplink; fi
     # The next system may be another, so what starts it again is the unit.
     export EXIT_ON_REBOOT=1
     mkdir -p ${roots}
     ln -sfn "$system" "${roots}/$1"
     exec ${pkgs.debian.systemd-container}/bin/systemd-nspawn \
       --quiet --keep-unit --machine="$1" --directory="$root" --notify-ready=yes --kill-signal=SIGRTMIN+3 --console=pipe \
-      --resolv-conf=off --timezone=off --bind-ro=/nix/store "''${flags[@]}" "$system/init"
+      --resolv-conf="$names" --timezone=off --bind-ro=/nix/store "''${flags[@]}" "$system/init"
   '';
   # The container's first process is the only child of systemd-nspawn.
   switch = pkgs.writeShellScript "container-switch" ''
