@@ -64,7 +64,7 @@ _MOST_ARGUMENTS = 8900
 class Job:
     """A build of one derivation.  `is_stopped` says that it is to be given up; `program` is bubblewrap, None without a sandbox.
 
-    `mounter` starts it where there are many inputs.  Until `take_turn` lets it, the builder does not run: all else is ready by then.
+    `mounter` starts it where there are many inputs.  Until `take_turn` lets it, the builder does not run; what can be ready is by then.
 
     In mode `check` outputs that are valid are built again and compared, in mode `repair` those that are damaged are replaced.
     """
