@@ -161,7 +161,8 @@ class Job:
             raise SandboxError("an output that is valid already can only be built again in the sandbox", where=self._drv_path)
         inputs = self._find_inputs()
         is_builtin = derivation.builder.startswith(builtin_builders.PREFIX)
-        support = builtin_builders.support_paths() if is_builtin else []
+        support, own = self._find_support() if is_builtin else ([], set())
+        shown = inputs | own
         with ExitStack() as stack:
             user = self._take_user(stack, support)
             build_dir = stack.enter_context(self._build_folder(user))
@@ -184,7 +185,7 @@ class Job:
                 ended, log = self._run(command, variables, build_dir, user)
             else:
                 start = len(store.store_dir) + 1
-                mounted = [path[start:] for path in inputs] if len(inputs) >= WORTHWHILE else []
+                mounted = [path[start:] for path in shown] if len(shown) >= WORTHWHILE else []
                 if mounted:
                     room = stack.enter_context(self._mounter.room(store, mounted, None if user is None else (user.uid, user.gid)))
                 else:
@@ -194,7 +195,7 @@ class Job:
                 view = sandbox.Sandbox(
                     store_dir=store.store_dir,
                     private_store=f"{room}/store",
-                    inputs={} if mounted else {path: store.real_path(path) for path in inputs},
+                    inputs={} if mounted else {path: store.real_path(path) for path in shown},
                     build_dir=build_dir,
                     build_dir_inside=seen_dir,
                     etc=etc,
@@ -232,6 +233,14 @@ class Job:
             wanted |= {outputs[name] for name in names}
         self._store.protect(wanted)
         return self._store.database.closure(wanted)
+
+    def _find_support(self) -> tuple[list[str], set[str]]:
+        """What a builtin builder's process needs of this machine: places outside the store, and store paths, where Python or we are in it."""
+        store_dir = self._store.store_dir
+        found = builtin_builders.support_paths()
+        inside = {place for place in found if place.startswith(f"{store_dir}/")}
+        paths = self._store.valid_among({"/".join(place.split("/")[: store_dir.count("/") + 2]) for place in inside})
+        return [place for place in found if place not in inside], self._store.database.closure(paths)
 
     def _find_farm(self, inputs: Collection[str]) -> tuple[str, str] | None:
         """The tree that is to be /usr, and where it really is."""

@@ -170,8 +170,8 @@ def make_tree(description: Mapping[str, Any], closure: list[Mapping[str, Any]]) 
 
 def make_menu(toplevel: str, date: int) -> str:
     """GRUB's menu with the one generation, as a switch writes it."""
-    from target import menu
-    from target.data import System
+    from target import menu  # type: ignore[import-not-found]
+    from target.data import System  # type: ignore[import-not-found]
 
     system = System.read(toplevel)
     entry = menu.make_entry("", 1, date, toplevel, system)
