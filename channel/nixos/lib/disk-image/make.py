@@ -13,6 +13,7 @@ Formats: ext4 (https://docs.kernel.org/filesystems/ext4/), the DOS partition tab
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import os
 import struct
@@ -170,14 +171,13 @@ def make_tree(description: Mapping[str, Any], closure: list[Mapping[str, Any]]) 
 
 def make_menu(toplevel: str, date: int) -> str:
     """GRUB's menu with the one generation, as a switch writes it."""
-    from target import menu  # type: ignore[import-not-found]
-    from target.data import System  # type: ignore[import-not-found]
-
-    system = System.read(toplevel)
+    menu, data = (importlib.import_module(f"target.{name}") for name in ("menu", "data"))
+    system = data.System.read(toplevel)
     entry = menu.make_entry("", 1, date, toplevel, system)
     if system.boot is None or entry is None:
         fail("the system has no boot loader, or no kernel: `boot.loader.grub.enable`")
-    return menu.make_menu(system.boot, [entry], entry, copied=False)
+    text: str = menu.make_menu(system.boot, [entry], entry, copied=False)
+    return text
 
 
 def write_database(folder: str, closure: list[Mapping[str, Any]]) -> None:
