@@ -108,6 +108,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 
     with run_cloud(tmp_path / "cloud", machines=machines, library=False) as running:
         yield Servers(running, made[0])
+    assert [line for line in running.log if "passed over" in line] == []
 
 
 def test_metadata_cloud_ip_and_firewall(servers: Servers) -> None:

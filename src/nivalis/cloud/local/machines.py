@@ -135,7 +135,7 @@ class QemuMachines:
             command = ["setpriv", "--pdeathsig", "KILL", "--", self._qemu, *self._options(spec, sockets)]
             process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         state = self._cloud.state
-        wire = Wire(spec, self._networks, lambda path: answer_metadata(state, state.get(spec.id), path))
+        wire = Wire(spec, self._networks, lambda path: answer_metadata(state, state.get(spec.id), path), self._cloud.say)
         machine = self._running[spec.id] = _Machine(process, wire, sockets)
         try:
             await machine.open()

@@ -28,7 +28,7 @@ __all__ = ["Networks", "Wire", "user_network_options"]
 _TCP, _UDP, _ICMPV6 = 6, 17, 58
 # Router and neighbour discovery.
 _DISCOVERY = range(133, 138)
-_LONGEST = 1 << 16
+_LONGEST, _PIECE = 1 << 18, 1 << 18
 _MOST_WAITING = 4 << 20
 
 
@@ -66,10 +66,11 @@ class Networks:
 class Wire:
     """One server's: its two ends, its firewall, its metadata."""
 
-    def __init__(self, spec: MachineSpec, networks: Networks, metadata: Callable[[str], str | bytes | None]) -> None:
+    def __init__(self, spec: MachineSpec, networks: Networks, metadata: Callable[[str], str | bytes | None], say: Callable[[str], object]) -> None:
         self.spec = spec
         self.firewall = Firewall()
         self._networks = networks
+        self._say = say
         self._metadata = MetadataWire(metadata, self._to_guest)
         self._mac = bytes.fromhex(spec.mac.replace(":", ""))
         self._gateway = gateway_of(spec)
@@ -80,6 +81,7 @@ class Wire:
         self._resolver6 = str(self._network6[3])
         self._router_mac = b""
         self._ends: list[asyncio.StreamWriter] = []
+        self._waiting: tuple[list[bytes], list[bytes]] = ([], [])
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self, nic: str, uplink: str) -> None:
@@ -189,17 +191,36 @@ class Wire:
 
     def _write(self, end: int, frame: bytes) -> None:
         # A network loses what nobody takes.
-        if len(self._ends) == 2 and self._ends[end].transport.get_write_buffer_size() < _MOST_WAITING:
-            self._ends[end].write(len(frame).to_bytes(4, "big") + frame)
+        if len(self._ends) < 2 or self._ends[end].transport.get_write_buffer_size() > _MOST_WAITING:
+            return
+        if not any(self._waiting):
+            # Frames come many at once, and a call of the system for each would cost more than all else that is done with them.
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting[end].extend((len(frame).to_bytes(4, "big"), frame))
 
-    @staticmethod
-    async def _pump(reader: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                size = int.from_bytes(await reader.readexactly(4), "big")
-                if size > _LONGEST:
+    def _flush(self) -> None:
+        for end, frames in zip(self._ends, self._waiting, strict=False):
+            if frames:
+                end.write(b"".join(frames))
+        for frames in self._waiting:
+            frames.clear()
+
+    async def _pump(self, reader: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:
+        data = bytearray()
+        with suppress(ConnectionError):
+            while piece := await reader.read(_PIECE):
+                data += piece
+                at = 0
+                while (end := at + 4 + int.from_bytes(data[at : at + 4], "big")) <= len(data):
+                    try:
+                        take(bytes(data[at + 4 : end]))
+                    except Exception as error:
+                        # One frame of a guest's must not end its network.
+                        self._say(f"{self.spec.id}: frame is passed over: {type(error).__name__}: {error}")
+                    at = end
+                del data[:at]
+                if len(data) > _LONGEST:
                     return
-                take(await reader.readexactly(size))
 
     async def _tick(self) -> None:
         while True:
