@@ -28,8 +28,8 @@ from nivalis.cache.wire import Body, Head, WireError, take_head
 
 __all__ = ["AtOnce", "Times"]
 
-# So often, in seconds, it is looked whether there is more to ask for, and which requests are overdue.
-_LOOK, _CHECK = 0.005, 0.1
+# So often, in seconds, it is looked whether there is more to ask for (while nothing is under way, more seldom), and which requests are overdue.
+_LOOK, _PAUSE, _CHECK = 0.005, 0.02, 0.1
 
 # What servers say to whom asks too much.
 _TOO_MUCH = frozenset({429, 503})
@@ -107,7 +107,7 @@ class AtOnce:
                 waits = self._ask_more()
                 if not (self._has_more or self._flights):
                     return
-                self._turn(_LOOK if waits else _CHECK)
+                self._turn(_LOOK if waits and self._flights else _CHECK if not waits else _PAUSE)
         finally:
             self._end()
 

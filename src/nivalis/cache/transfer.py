@@ -35,7 +35,7 @@ from nivalis.store.references import sort_by_references
 from nivalis.store.store import Store
 
 if TYPE_CHECKING:
-    from nivalis.cache.substituter import CacheSubstituter
+    from nivalis.cache.substituter import CacheSubstituter, Offer
 
 __all__ = ["Done", "Transfer"]
 
@@ -79,11 +79,12 @@ class Transfer:
         self._locks: dict[str, PathLocks] = {}
         self._unlocked: list[str] = []
         # Work for the threads; None is the end of it.
-        self._small: dict[BinaryCache, queue.SimpleQueue[str]] = {}
+        self._small: dict[BinaryCache, queue.SimpleQueue[str | None]] = {}
         self._packed: queue.SimpleQueue[tuple[str, Result, int] | None] = queue.SimpleQueue()
         self._large: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._arrived: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._streams = 0
         self._mutex = threading.Lock()
         self._ahead = 0
         self._is_over = False
@@ -119,7 +120,7 @@ class Transfer:
         for path in sorted(self._wanted - closure.fetches.keys()):
             error = NotInCacheError(f"no binary cache has the path, or all that it refers to: `{path}`") if path in closure.incomplete else None
             self._done(path, error)
-        references = {path: set(offer.info.references) - {path} for path in closure.fetches if (offer := self._substituter.offer_of(path))}
+        references = {path: set((self._substituter.offer_of(path) or _gone(path)).info.references) - {path} for path in closure.fetches}
         for path, targets in references.items():
             self._waiting[path] = targets & references.keys()
             for target in self._waiting[path]:
@@ -135,7 +136,8 @@ class Transfer:
         large = [offer.cache.store.connections for offer in offers if not is_small(offer.info)]
         for _ in range(os.cpu_count() or 1 if self._small else 0):
             self._start(self._unpack_all)
-        for _ in range(min(_STREAMS, len(large), max(large, default=0))):
+        self._streams = min(_STREAMS, len(large), max(large, default=0))
+        for _ in range(self._streams):
             self._start(self._stream_all)
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
@@ -152,6 +154,10 @@ class Transfer:
         while self._order and len(self._locks) + len(self._contested) < _LOCKED:
             room = min(_PORTION, _LOCKED - len(self._locks) - len(self._contested), len(self._order))
             self._hand_out([self._order.popleft() for _ in range(room)])
+        if not (self._order or self._contested):
+            small, self._small = self._small, {}
+            for asked in small.values():
+                asked.put(None)
 
     def _hand_out(self, paths: list[str]) -> None:
         locked = [path for path in paths if self._lock(path)]
@@ -162,7 +168,14 @@ class Transfer:
                 self._arrived.put((path, None))
                 continue
             offer = self._substituter.offer_of(path)
-            (self._small[offer.cache] if offer is not None and is_small(offer.info) else self._large).put(path)
+            # None if its cache has failed meanwhile, and another one has it.
+            small = self._small.get(offer.cache) if offer is not None and is_small(offer.info) else None
+            if small is not None:
+                small.put(path)
+            elif self._streams:
+                self._large.put(path)
+            else:
+                self._packed.put((path, None, 0))
 
     def _lock(self, path: str) -> bool:
         """Whether it is locked; if not, it is contested or has failed."""
@@ -183,19 +196,18 @@ class Transfer:
 
     # ---- in threads ----
 
-    def _ask(self, cache: BinaryCache, paths: queue.SimpleQueue[str]) -> None:
+    def _ask(self, cache: BinaryCache, paths: queue.SimpleQueue[str | None]) -> None:
         """Ask a cache for small files."""
         asked: dict[str, list[tuple[str, int]]] = {}
 
         def names() -> Iterator[str | None]:
             while not self._is_over:
-                path = None
-                if self._ahead < _AHEAD:
-                    with suppress(queue.Empty):
-                        path = paths.get_nowait()
-                if path is None:
+                if self._ahead >= _AHEAD or paths.empty():
                     yield None
                     continue
+                path = paths.get()
+                if path is None:
+                    return
                 offer = self._substituter.offer_of(path)
                 if offer is None or offer.cache is not cache or cache.is_dead or path not in self._waiting or self._is_stopped():
                     self._packed.put((path, None, 0))
@@ -341,6 +353,10 @@ class Transfer:
         for path in list(self._locks):
             self._release(path)
         remove_locks(self._store.real_path(path) for path in self._unlocked)
+
+
+def _gone(path: str) -> Offer:
+    raise NotInCacheError(f"no binary cache has the path: `{path}`")
 
 
 def _given_up(path: str) -> NotInCacheError:
