@@ -24,6 +24,7 @@ from threading import Lock
 
 from nivalis.build import builtin_builders
 from nivalis.build.environment import make_environment
+from nivalis.build.errors import BuildError
 from nivalis.build.events import BuildLine
 from nivalis.build.job import Job
 from nivalis.build.log import BuildLog
@@ -213,12 +214,14 @@ class WorkedJob(Job):
         (path,) = self._paths.values()
         inputs = self._find_inputs()
         environment = make_environment(store, derivation, self._options, inputs, settings, "/tmp")
-        worker = self.workers.take(self._program)
+        try:
+            worker = self.workers.take(self._program)
+        except OSError as error:
+            raise BuildError(f"builder cannot be started: {error.strerror}", where=self._drv_path) from error
         place = f"{worker.room}/{base_name(path)}"
         try:
-            with BuildLog(
-                log_place(store.layout, self._drv_path) if settings.keep_log else None, compress=settings.compress_log, lines=settings.log_lines
-            ) as log:
+            log_file = log_place(store.layout, self._drv_path) if settings.keep_log else None
+            with BuildLog(log_file, compress=settings.compress_log, lines=settings.log_lines) as log:
 
                 def take(data: bytes) -> int:
                     for line in log.write(data):
