@@ -105,13 +105,13 @@ class Connection:
             if head is not None:
                 return head
 
-    def receive(self, end: float | None) -> bytes:
+    def receive(self, end: float | None, most: int = _PIECE) -> bytes:
         """What comes next, waited for until the moment `end` of the monotonic clock; nothing at the end.  Raises OSError."""
         left = None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             raise TimeoutError("timed out")
         self.sock.settimeout(left)
-        data: bytes = self.sock.recv(_PIECE)
+        data: bytes = self.sock.recv(most)
         return data
 
     def receive_now(self) -> bytes | None:

@@ -117,7 +117,9 @@ class _Answer:
                 data = self._body.take(connection.buffer, size)
                 if data or self._body.is_complete:
                     return data
-                received = connection.receive(end)
+                received = connection.receive(end, size)
+                if self._body.is_all_of(received):
+                    return received
                 connection.buffer += received
                 if not received:
                     self._body.end()

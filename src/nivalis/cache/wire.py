@@ -119,6 +119,14 @@ class Body:
             self.is_complete = self.missing == 0
         return _take(buffer, most)
 
+    def is_all_of(self, data: bytes) -> bool:
+        """Whether all of `data`, which has just come after what was taken, is of the body; then it counts as taken, and need not be copied."""
+        if not data or not self.has_length or self.missing is None or len(data) > self.missing:
+            return False
+        self.missing -= len(data)
+        self.is_complete = self.missing == 0
+        return True
+
     def end(self) -> None:
         """The connection has ended, which is the end of a body that has no other.  Raises WireError for others."""
         if self.has_length:
