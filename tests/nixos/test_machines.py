@@ -43,6 +43,7 @@ SERVER = f"""{{ pkgs, ... }}: {{
     loader.grub.enable = false;
   }};
   services.getty.autologinUser = "root";
+  console = {{ keyMap = "de"; font = "Lat2-Terminus16"; }};
   programs.bash.promptInit = "PS1=";
   {COMMON}
 }}"""
