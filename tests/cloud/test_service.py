@@ -181,4 +181,15 @@ def test_commands(user: User) -> None:
     user.ok("brightbox", "config", "client_add", "cli-wrong", "s3cret", str(client["api_url"]), "-a", "wrong")
     done = user.run("brightbox", "-c", "wrong", "zones")
     assert done.returncode == 111 and "s3cret" not in done.stderr
-    assert user.run("brightbox", "server", "nonsense").returncode == 2
+    wrong = [
+        ("server", "nonsense"),
+        ("images", "register", "-a", "x86_64"),
+        ("cloudips", "create", "-t", "80"),
+        ("servers", "create", "i", "-t", "x"),
+    ]
+    wrong += [("servers", "create", "i", "-m", "*", "--no-base64")]
+    for words in wrong:
+        done = user.run("brightbox", *words)
+        assert done.returncode == 2 and "Error: " in done.stderr and "Traceback" not in done.stderr
+    done = user.run("brightbox", "servers", "create", "img-a", "-m", "x" * 60000)
+    assert done.returncode == 1 and "error[cloud-invalid-request]: user data is too long" in done.stderr

@@ -123,6 +123,8 @@ def as_work(function: Callable[..., object]) -> Callable[..., None]:
     @click.pass_obj
     @functools.wraps(function)
     def command(desk: Desk, *args: Any, **options: Any) -> None:
+        misused: list[click.ClickException] = []
+
         def work() -> int:
             from nivalis.cloud.errors import AuthenticationError
 
@@ -133,9 +135,15 @@ def as_work(function: Callable[..., object]) -> Callable[..., None]:
             except AuthenticationError as error:
                 report(error)
                 return CANNOT_AUTHENTICATE
+            except click.ClickException as error:
+                # Said by click, with how the command is used.
+                misused.append(error)
             return 0
 
-        raise SystemExit(run(work))
+        status = run(work)
+        if misused:
+            raise misused[0]
+        raise SystemExit(status)
 
     return command
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,10 @@ def _read_user_data(user_data: str | None, user_data_file: Any, encodes: bool) -
         raise click.UsageError("user data is given twice")
     data = user_data.encode() if user_data is not None else user_data_file.read() if user_data_file is not None else b""
     # The client encodes by itself.
-    return bytes(data if encodes else base64.b64decode(data))
+    try:
+        return bytes(data if encodes else base64.b64decode(b"".join(data.split()), validate=True))
+    except binascii.Error as error:
+        raise click.UsageError("user data is no base64") from error
 
 
 @servers.command("create")

@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode
 from nivalis.cloud import models
 from nivalis.cloud.answers import is_stale_token, make_error
 from nivalis.cloud.auth import Authenticator
-from nivalis.cloud.errors import AnswerError, DeadlineError, FailedResourceError, UnreachableError
+from nivalis.cloud.errors import AnswerError, DeadlineError, FailedResourceError, InvalidRequestError, UnreachableError
 from nivalis.cloud.http import Answer, HttpDoor
 
 __all__ = ["API_URL", "ORBIT_URL", "Brightbox", "Collected", "encode_user_data"]
@@ -281,8 +281,8 @@ class FirewallPolicies(Collected[models.FirewallPolicy]):
 
 
 def encode_user_data(data: bytes) -> str:
-    """User data as the API wants it.  Raises ValueError if it is too long."""
+    """User data as the API wants it.  Raises InvalidRequestError if it is too long."""
     text = base64.b64encode(data).decode()
     if len(text) > _LONGEST_USER_DATA:
-        raise ValueError(f"user data is too long: {len(text)} bytes of base64, and {_LONGEST_USER_DATA} are the most")
+        raise InvalidRequestError(f"user data is too long: {len(text)} bytes of base64, and {_LONGEST_USER_DATA} are the most")
     return text
