@@ -40,6 +40,9 @@ def main() -> None:
     shutil.copytree(f"{variables['source']}/nivalis", f"{packages}/nivalis", symlinks=True)
     os.chmod(f"{packages}/nivalis", 0o755)
     os.symlink(variables["channel"], f"{packages}/nivalis/_channel")
+    # What a channel that is made here has as its nivalis; ours is changed below.
+    os.makedirs(f"{out}/share/nivalis")
+    os.symlink(variables["source"], f"{out}/share/nivalis/source")
     os.chmod(f"{packages}/nivalis/system", 0o755)
     os.symlink("../_channel/nixos/target", f"{packages}/nivalis/system/target")
     for name, entry in json.loads(variables["programs"]).items():

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -287,23 +288,29 @@ def _make_debian_channel(store: Store, places: Places, channel: Channel, source:
         shutil.copytree(expressions, f"{folder}/tree/{channel.name}", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         # Relative, so that it leads there wherever the store really lies.
         os.symlink(f"../../{os.path.basename(snapshot)}", f"{folder}/tree/{channel.name}/snapshot")
-        # nivalis itself, which systems of this channel have.
-        _copy_own_files(f"{folder}/own")
-        own = store.add_path(f"{folder}/own", "nivalis-source")
+        own = _add_own_files(store, f"{folder}/own")
         with open(f"{folder}/tree/{channel.name}/nivalis.nix", "w", encoding="utf-8") as file:
             file.write(f'builtins.storePath "{own}"\n')
         return store.add_path(f"{folder}/tree", f"{channel.name}-{date}", references=[snapshot, own])
 
 
-def _copy_own_files(target: str) -> None:
-    """Copy the package to `target`/nivalis, without its channel and what running it leaves there, as the channel's `pkgs/nivalis` does."""
+def _add_own_files(store: Store, scratch: str) -> str:
+    """The store path of nivalis itself, which systems of the channel have: the package without its channel and what running it leaves there.
+
+    Where this is the channel's `pkgs/nivalis`, that names what it was made from.
+    """
+    with suppress(OSError):
+        made_from = os.readlink(f"{sys.prefix}/share/nivalis/source")
+        if store.is_valid(made_from):
+            return made_from
     package = os.path.dirname(os.path.abspath(nivalis.__file__))
     unwanted = {f"{package}/_channel", f"{package}/system/target"}
 
     def ignore(folder: str, names: list[str]) -> list[str]:
         return [name for name in names if name == "__pycache__" or f"{folder}/{name}" in unwanted]
 
-    shutil.copytree(package, f"{target}/nivalis", symlinks=True, ignore=ignore)
+    shutil.copytree(package, f"{scratch}/nivalis", symlinks=True, ignore=ignore)
+    return store.add_path(scratch, "nivalis-source")
 
 
 def _own_expressions() -> str:
