@@ -31,8 +31,10 @@ _UNNAMED = {
     *("e2fsprogs", "btrfs-progs", "xfsprogs", "dosfstools", "nfs-common", "cifs-utils"),
     *("base-files", "base-passwd", "bzip2", "coreutils", "dash", "debianutils", "diffutils", "file", "findutils", "gawk", "grep", "gzip"),
     *("hostname", "libc-bin", "make", "ncurses-base", "patch", "patchelf", "procps", "sed", "tar", "util-linux", "xz-utils", "binutils"),
-    *("python3", "curl", "bash", "libc6"),
+    *("python3", "curl", "bash", "libc6", "libgcc-s1", "git"),
 }
+# Of which more than their names is asked.
+_VERSIONS = {"python3": "3.11.2-1+b1"}
 
 
 def named_packages() -> set[str]:
@@ -49,7 +51,11 @@ def named_packages() -> set[str]:
 def make_archive(folder: Path) -> Path:
     """A snapshot of these, each package without a file."""
     paragraphs = [
-        *(stanza(name, depends="libc6" if name != "libc6" else "") for name in sorted(named_packages()) if not name.startswith("linux-image")),
+        *(
+            stanza(name, _VERSIONS.get(name, "1.0-1"), depends="libc6" if name != "libc6" else "")
+            for name in sorted(named_packages())
+            if not name.startswith("linux-image")
+        ),
         stanza("linux-image-cloud-amd64", "6.1.1", depends=KERNEL),
         stanza("linux-image-amd64", "6.1.1", depends=KERNEL.replace("-cloud", "")),
         stanza(KERNEL, "6.1.1-1"),

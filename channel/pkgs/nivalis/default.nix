@@ -10,6 +10,8 @@ let
   debian = pkgs.debian;
   # The folder that has the package `nivalis`.
   parent = if builtins.pathExists ../../../src/nivalis/__init__.py then ../../../src else ../../../..;
+  isFetched = builtins.pathExists ../../nivalis.nix;
+  folder = if isFetched then source else parent;
   root = toString parent;
   # The package, without the channel and what running it leaves there.
   isPart = path: type:
@@ -19,7 +21,7 @@ let
   channel = toString ../..;
   isChannel = path: type: !lib.elem path [ "${channel}/snapshot" "${channel}/nivalis.nix" ] && baseNameOf path != "__pycache__";
 
-  version = builtins.head (builtins.match ".*__version__ = \"([0-9.]+)\".*" (builtins.readFile "${source}/nivalis/__init__.py"));
+  version = builtins.head (builtins.match ".*__version__ = \"([0-9.]+)\".*" (builtins.readFile (folder + "/nivalis/__init__.py")));
   python = lib.versions.majorMinor debian.python3.version;
   wheels = (lib.importJSON ./wheels.json).${python} or (throw "nivalis has no wheels for Python ${python} of ${pkgs.snapshot.system}: `lock.py` beside this file makes the list");
   fetch = wheel: derivation {
@@ -36,7 +38,7 @@ let
   farm = pkgs.makeFarm [ debian.python3 ];
   # A channel that was fetched has it in the store.
   source =
-    if builtins.pathExists ../../nivalis.nix then import ../../nivalis.nix
+    if isFetched then import ../../nivalis.nix
     else builtins.path { name = "nivalis-source"; path = parent; filter = isPart; };
   programs = {
     nivalis = "nivalis.cli:main";
