@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from threading import Lock
 
 from nivalis.build import builtin_builders
@@ -46,8 +46,6 @@ _ROOM = "/room"
 _FILES = frozenset({"__json", "exportReferencesGraph", "passAsFile"})
 # How often a running build looks up to see whether it is to stop, in seconds.
 _TICK = 0.25
-# How long a worker that is needed no more may take to end, in seconds.
-_PATIENCE = 1.0
 
 
 class Workers:
@@ -85,8 +83,6 @@ class Workers:
 
     def close(self) -> None:
         """End all workers, none of which may be in use."""
-        for worker in self._idle:
-            worker.dismiss()
         for worker in self._idle:
             worker.end()
         self._idle.clear()
@@ -148,13 +144,6 @@ class Worker:
         if ended.reason != "exited" or not self.is_alive:
             self.end()
         return ended
-
-    def dismiss(self) -> None:
-        """Let the process end by itself, so that what it took is counted among what this process's children took."""
-        self.is_alive = False
-        self._socket.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
 
     def end(self) -> None:
         """End the process, and all that it has started."""
