@@ -220,8 +220,8 @@ PAGE = """\
 # Debian's packages, measured
 
 Made by `TMPDIR=/dev/shm ./dev bench debian --markdown docs/reference/benchmarks-debian.md`, as root; what is measured stands at the top of
-`benchmarks/debian.py`. All lies in memory (some 4 GB of it). Of the closure, our processor time is without that in sandboxes, for which bubblewrap does not wait: compare the
-wall time.
+`benchmarks/debian.py`. All lies in memory (some 4 GB of it). Of the closure, our processor time
+is without that in sandboxes, for which bubblewrap does not wait: compare the wall time.
 
 """
 
