@@ -69,6 +69,12 @@ def test_the_index_is_that_of_pip_and_uv() -> None:
     assert builder_variables({"UV_DEFAULT_INDEX": "u", "PIP_INDEX_URL": "p"})[VARIABLE] == "p"
 
 
+def test_no_index() -> None:
+    with pytest.raises(FetchError, match="no index") as caught:
+        Fetcher({})
+    assert caught.value.code == "no-index"
+
+
 def test_who_one_is_is_not_said(server: Server, tmp_path: Path) -> None:
     address = server.address.replace("//", "//me:secret@")
     fetcher = Fetcher({VARIABLE: f"{address}/simple"}, sleep=lambda _: None)

@@ -1,4 +1,4 @@
-"""Write `wheels.json`, the files that the package is made of beside nivalis's own: `python channel/pkgs/nivalis/lock.py`.
+"""Write `wheels.json`, the files that the package is made of beside nivalis's own: `python channel/pkgs/nivalis/lock.py INDEX`.
 
 Which versions there are says `requirements/runtime.lock`; here it is settled which wheel each Python of a Debian suite takes.  A wheel must run on
 glibc 2.28 (https://peps.python.org/pep-0600/).  A file is taken only if its hash is among those of the lock.
@@ -67,4 +67,4 @@ def runs_on(platform: str) -> bool:
 
 
 if __name__ == "__main__":
-    main((sys.argv[1:] or [""])[0])
+    main(sys.argv[1].rstrip("/"))

@@ -1,8 +1,8 @@
 """`builtin:pypi-fetch`: one file of a Python package, from whichever index has it.
 
 The derivation has `project` and `file`, the file's name, and the hash of its output; which index is asked is the machine's own matter, so no
-address is part of a derivation.  It is the one that pip and uv would ask: `PIP_INDEX_URL` or `UV_DEFAULT_INDEX`, else the Python Package Index.
-An index is believed only if the hash is right.
+address is part of a derivation.  It is the one that pip and uv would ask: what `PIP_INDEX_URL` or `UV_DEFAULT_INDEX` say, else the one that
+pip itself knows.  An index is believed only if the hash is right.
 
 Indices answer as PEP 503 (HTML) or PEP 691 (JSON) say; the latter is asked for, the former understood.
 """
@@ -27,7 +27,6 @@ from nivalis.fetch.transport import Progress, download, open_connections
 __all__ = ["VARIABLE", "Fetcher", "build", "builder_variables"]
 
 VARIABLE = "NIVALIS_PYPI"
-_INDEX = ""
 _CONFIGURED = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 _NETWORK_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _LINK = re.compile(r"""<a\b[^>]*?\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
@@ -36,15 +35,26 @@ _LINK = re.compile(r"""<a\b[^>]*?\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECASE
 def builder_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """What the builder is told of the machine it runs on."""
     names = [*_NETWORK_VARIABLES, *map(str.upper, _NETWORK_VARIABLES)]
-    index = next((environment[name] for name in _CONFIGURED if environment.get(name)), _INDEX)
+    index = next((environment[name] for name in _CONFIGURED if environment.get(name)), None) or _pips_index()
     return {**{name: environment[name] for name in names if name in environment}, VARIABLE: index}
+
+
+def _pips_index() -> str:
+    """The index that pip asks where nothing is configured; empty without a pip beside this Python."""
+    try:
+        from pip._internal.models.index import PyPI
+    except ImportError:
+        return ""
+    return str(PyPI.simple_url)
 
 
 class Fetcher:
     """Fetches files of packages over kept connections.  Safe to use from several threads."""
 
     def __init__(self, told: Mapping[str, str], sleep: Callable[[float], object] = time.sleep) -> None:
-        self._index = (told.get(VARIABLE) or _INDEX).rstrip("/")
+        self._index = told.get(VARIABLE, "").rstrip("/")
+        if not self._index:
+            raise FetchError("no index of Python packages is known", code="no-index", hint=f"{' or '.join(_CONFIGURED[:2])} names one")
         self._network = Network(told, attempts=3)
         self._connections = open_connections(self._network)
         self._sleep = sleep

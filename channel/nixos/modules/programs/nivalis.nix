@@ -1,7 +1,7 @@
 /**
   nivalis on the machine itself: the commands `nix-*` and `nixos-*`, and what building packages and systems there needs.
 */
-{ config, lib, pkgs, ... }:
+{ config, lib, pkgs, utils, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.programs.nivalis;
@@ -22,15 +22,17 @@ in
       description = "Which nivalis.";
     };
     mirrors = mkOption {
-      type = types.listOf types.str;
-      default = [ "http://mirror.example/debian" ];
+      type = with types; nullOr (listOf str);
+      default = null;
       example = [ "http://mirror.example/debian" ];
-      description = "Mirrors of Debian's archive.  What comes from them is checked, so they need not be trusted.";
+      description = ''
+        Mirrors of Debian's archive; null for the one that Debian's own apt comes with.  What comes from them is checked, so they need not be trusted.
+      '';
     };
     snapshotArchive = mkOption {
       type = types.str;
-      default = "https://snapshot.debian.org";
-      example = "";
+      default = "";
+      example = "https://snapshot.debian.org";
       description = "Where packages are looked for that no mirror has any more; empty for nowhere.";
     };
   };
@@ -39,6 +41,11 @@ in
     nix.package = lib.mkDefault cfg.package;
     # Sandboxes, and a shell that needs nothing, for what runs in them.
     environment.systemPackages = with pkgs.debian; [ bubblewrap busybox-static ];
-    environment.etc."nivalis/debian.json".text = builtins.toJSON { inherit (cfg) mirrors snapshotArchive; } + "\n";
+    environment.etc."nivalis/debian.json".source = "${utils.runPython "debian.json"
+      {
+        configuration = builtins.toJSON { inherit (cfg) mirrors snapshotArchive; };
+        list = lib.optionalString (cfg.mirrors == null) "${pkgs.debian.apt}/usr/share/doc/apt/examples/sources.list";
+      }
+      ./debian-mirrors.py}";
   };
 }
