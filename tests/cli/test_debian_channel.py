@@ -104,6 +104,10 @@ def test_in_a_store_under_another_root(archive: Archive, home: Path, tmp_path: P
     assert channel.startswith("/nix/store/")
     with Store.open(StoreLayout.parse(os.environ["NIX_REMOTE"], {})) as store, Evaluator(store, EvalSettings(system="x86_64-linux")) as evaluator:
         assert "curl" in evaluator.eval(f"import {channel}").to_python()
+        # By way of the links at home, too, which say where the store would be.
+        seen = f"{home}/.nix-defexpr/channels/nixpkgs"
+        assert evaluator.eval(f"builtins.pathExists {seen}/nixos/default.nix && ! builtins.pathExists {seen}/nixos/nope").to_python() is True
+        assert "lib" in evaluator.eval(f"builtins.readDir {seen}").to_python()
 
 
 def test_nix_channel_does_it_too(run: Run, archive: Archive, home: Path) -> None:

@@ -14,9 +14,8 @@ use nix_lang::error::Code;
 use nix_lang::world::{AddMethod, FetchRequest, Fetched, FetchedAttr, FileType, Kept, World, WorldError, WorldResult};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList};
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -132,15 +131,26 @@ impl FileWorld {
 
     /// Where a path really is, that may be looked at; `follows` says whether a symlink there will be followed.
     fn place(&mut self, path: &[u8], follows: bool) -> WorldResult<(PathBuf, bool)> {
+        if self.settings.restricted.is_none() {
+            let found = self.locate(path)?;
+            let is_there = |place: &Path| if follows { fs::metadata(place).is_ok() } else { fs::symlink_metadata(place).is_ok() };
+            // Links on the way may name a moved store by its logical place, as those in a profile do.
+            if !self.is_moved || is_there(&found.0) {
+                return Ok(found);
+            }
+            return match self.resolve(path, follows) {
+                Ok(resolved) => self.locate(&resolved),
+                // Links in a circle: what is asked for fails as it does anywhere.
+                Err(e) if e.code == Code::Io => Ok(found),
+                Err(e) => Err(e),
+            };
+        }
         let resolved = self.resolve(path, follows)?;
         self.locate(&resolved)
     }
 
-    /// In a restricted evaluation, the path with its symlinks followed, each step of which may be looked at.
-    fn resolve<'p>(&mut self, path: &'p [u8], follows: bool) -> WorldResult<Cow<'p, [u8]>> {
-        if self.settings.restricted.is_none() {
-            return Ok(Cow::Borrowed(path));
-        }
+    /// The path with its symlinks followed, each step of which may be looked at.
+    fn resolve(&mut self, path: &[u8], follows: bool) -> WorldResult<Vec<u8>> {
         let mut done: Vec<u8> = Vec::new();
         let mut rest: Vec<Vec<u8>> = split(&self.logical_path(path.to_vec()));
         let mut links = 0;
@@ -155,24 +165,26 @@ impl FileWorld {
             let next = [&done, &b"/"[..], &part].concat();
             self.check_step(&next, path)?;
             if rest.is_empty() && !follows {
-                return Ok(Cow::Owned(next));
+                return Ok(next);
             }
             // The folders above the store are there for it.
             let target = if self.store_prefix.starts_with(&[&next, &b"/"[..]].concat()) {
                 None
             } else {
-                let (real, _) = self.locate(&next)?;
-                fs::read_link(real).ok()
+                let (real, stored) = self.locate(&next)?;
+                fs::read_link(real).ok().map(|target| (target.into_os_string().into_vec(), stored))
             };
-            let Some(target) = target else {
+            let Some((target, stored)) = target else {
                 done = next;
                 continue;
             };
+            if !stored {
+                self.recording.saw('l', &next, || Seen::Link(target.clone()));
+            }
             links += 1;
             if links > MOST_LINKS {
                 return Err(WorldError::new(Code::Io, format!("too many symbolic links: '{}'", shown(path))));
             }
-            let target = target.into_os_string().into_vec();
             let mut whole = if target.starts_with(b"/") { target } else { [&done, &b"/"[..], &target].concat() };
             for part in rest.iter().rev() {
                 whole.push(b'/');
@@ -181,7 +193,7 @@ impl FileWorld {
             rest = split(&self.logical_path(whole));
             done.clear();
         }
-        Ok(Cow::Owned(if done.is_empty() { b"/".to_vec() } else { done }))
+        Ok(if done.is_empty() { b"/".to_vec() } else { done })
     }
 
     /// Where the symlinks on the way to `path` lead is not said.
@@ -256,33 +268,6 @@ impl FileWorld {
             return Ok((as_path(path).to_owned(), true));
         }
         Ok((self.settings.real_store_dir.join(as_path(rest)), true))
-    }
-
-    /// Whether something is at a path on whose way links name a moved store by its logical place, as those in a profile do.
-    fn exists_through_store(&self, path: &[u8]) -> bool {
-        let place = |path: &Path| match path.strip_prefix(&self.settings.store_dir) {
-            Ok(rest) => self.settings.real_store_dir.join(rest),
-            Err(_) => path.to_owned(),
-        };
-        let mut at = PathBuf::from("/");
-        let mut rest: Vec<OsString> = as_path(path).iter().rev().map(Into::into).collect();
-        let mut links = 0;
-        while let Some(part) = rest.pop() {
-            if part == ".." {
-                at.pop();
-                continue;
-            }
-            let next = at.join(&part);
-            match fs::read_link(place(&next)) {
-                Ok(target) if links < MOST_LINKS => {
-                    links += 1;
-                    rest.extend(target.iter().rev().map(OsStr::to_owned));
-                }
-                Ok(_) => return false,
-                Err(_) => at = next,
-            }
-        }
-        fs::metadata(place(&at)).is_ok()
     }
 
     fn io_error(&self, e: &io::Error, path: &[u8]) -> WorldError {
@@ -523,8 +508,7 @@ impl World for FileWorld {
             Err(e) if e.code == Code::Forbidden => return Ok(false),
             place => place?,
         };
-        let walks = self.is_moved && self.settings.restricted.is_none();
-        let found = fs::metadata(&real).is_ok() || (walks && self.exists_through_store(path));
+        let found = fs::metadata(&real).is_ok();
         if !stored {
             self.recording.saw('e', path, || Seen::Exists(found));
         }
