@@ -106,7 +106,7 @@ def test_in_a_store_under_another_root(archive: Archive, home: Path, tmp_path: P
         assert "curl" in evaluator.eval(f"import {channel}").to_python()
         # By way of the links at home, too, which say where the store would be.
         seen = f"{home}/.nix-defexpr/channels/nixpkgs"
-        assert evaluator.eval(f"builtins.pathExists {seen}/nixos/default.nix && ! builtins.pathExists {seen}/nixos/nope").to_python() is True
+        assert evaluator.eval(f"builtins.pathExists {seen}/lib/default.nix && ! builtins.pathExists {seen}/lib/nope").to_python() is True
         assert "lib" in evaluator.eval(f"builtins.readDir {seen}").to_python()
 
 
