@@ -81,7 +81,7 @@ class Bench:
         store, top = self.make_store(closure)
         programs = []
         for peer in (None, *self.plan.peers):
-            cache = self.folder("caches") / _name(peer)
+            cache = self.folder("caches") / _name(peer).replace(" ", "-")
             address = f"file://{cache}?compression={compression}"
             if peer is None:
                 argv = [str(COMMAND.with_name("nivalis")), "cache", "push", "--quiet", address, top]
@@ -96,7 +96,7 @@ class Bench:
         with self.serve(self.make_cache(closure), delay) as address:
             programs = []
             for peer in (None, *(peer for peer in self.plan.peers if not delay or peer.version != TOO_SLOW)):
-                root = self.folder("roots") / _name(peer)
+                root = self.folder("roots") / _name(peer).replace(" ", "-")
                 argv = ["--realise", top, "--option", "substituters", address, "--option", "require-sigs", "false"]
                 if peer is None:
                     argv = [str(COMMAND), *argv]
