@@ -73,7 +73,7 @@ class World:
 
     def __init__(self, folder: Path, suite: str) -> None:
         self.folder = folder
-        for name in ("home", "work", "channels"):
+        for name in ("home", "project", "channels"):
             (folder / name).mkdir()
         self.env = {
             "HOME": str(folder / "home"),
@@ -96,7 +96,7 @@ class World:
 
     def run(self, program: str, *words: str, user: list[str] = SELF, **more: str) -> subprocess.CompletedProcess[str]:
         command = [*user, *PROGRAMS.get(program, [program]), *words]
-        return subprocess.run(command, cwd=self.folder / "work", env={**self.env, **more}, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=self.folder / "project", env={**self.env, **more}, capture_output=True, text=True, check=False)
 
     def say(self, program: str, *words: str, user: list[str] = SELF, **more: str) -> str:
         answer = self.run(program, *words, user=user, **more)
@@ -126,7 +126,7 @@ def test_deeds(world: World, deed: str, user: list[str]) -> None:
 
 
 def test_a_projects_shell(world: World) -> None:
-    (world.folder / "work/shell.nix").write_text(
+    (world.folder / "project/shell.nix").write_text(
         'with import <nixpkgs> { }; mkShell { packages = [ python3 ]; buildInputs = [ zlib ]; shellHook = "export HOOKED=1"; WORD = "word"; }'
     )
     script = "echo $HOOKED $WORD; echo 'int main(void) { puts(zlibVersion()); }' | gcc -w -include stdio.h -include zlib.h -x c - -lz && ./a.out"
@@ -275,13 +275,13 @@ def test_installed_commands_work_on_the_machine(world: World, user: list[str]) -
     assert in_profile(world, "tools", "git -c alias.x='!hello -g within' x; echo given | python3 -c 'print(input())'", user) == "within\ngiven"
     # A script that asks for the profile's interpreter, and a virtual environment by it.
     script = "printf '#!/usr/bin/env python3\\nimport sys; print(sys.argv[1])' > s; chmod +x s; ./s word; rm -rf v; python3 -m venv --without-pip v"
-    assert in_profile(world, "tools", f"{script}; v/bin/python -c 'import sys; print(sys.prefix)'", user) == f"word\n{world.folder}/work/v"
+    assert in_profile(world, "tools", f"{script}; v/bin/python -c 'import sys; print(sys.prefix)'", user) == f"word\n{world.folder}/project/v"
     assert in_profile(world, "tools", "python3 -c 'import os; os.kill(os.getpid(), 15)'; echo $?", user) == "143"
 
 
 def test_the_commands_of_a_launcher_start_quickly(world: World) -> None:
     install(world, "quick", "-iA", "git")
-    (world.folder / "work/measure.py").write_text(MEASURE)
+    (world.folder / "project/measure.py").write_text(MEASURE)
     took = float(in_profile(world, "quick", f"{sys.executable} measure.py"))
     print(took)
     assert took < 0.06
@@ -313,5 +313,5 @@ def test_commands_of_a_store_at_home(world: World, user: list[str]) -> None:
     install(world, "mine", "-iA", "git", "hello")
     front = f"{world.folder}/root/nix/var/nix/profiles/mine-front/bin"
     assert world.say(f"{front}/hello", "-g", "hi", user=user) == "hi"
-    assert world.say(f"{front}/git", "init", "-q", "made", user=user) == "" and (world.folder / "work/made/.git").is_dir()
+    assert world.say(f"{front}/git", "init", "-q", "made", user=user) == "" and (world.folder / "project/made/.git").is_dir()
     assert world.say("nivalis", "enter", "--", "/nix/var/nix/profiles/mine/bin/git", "--version", user=user).startswith("git version")
