@@ -10,7 +10,6 @@
 { config
 , lib
 , pkgs
-
 , name ? "nixos-disk-image"
   # The file's name, without what its format adds.
 , fileName ? "nixos"
@@ -27,7 +26,7 @@ let
   formats = [ "raw" "qcow2" "qcow2-zstd" "tar" ];
   inherit (config.system.build) toplevel;
 
-  farm = pkgs.makeFarm (with pkgs.debian; [ python3 e2fsprogs fdisk grub-common grub-pc-bin qemu-utils tar ]);
+  farm = pkgs.makeFarm (with pkgs.debian; [ python3 e2fsprogs fdisk grub-common grub-pc-bin qemu-utils ]);
   # The packages of this folder and of the programs of the machine, of which the boot menu's writer is one.
   libraries = [ "${config.system.build.target}" "${pkgs.nivalis.source}" ];
 in

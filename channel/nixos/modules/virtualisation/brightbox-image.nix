@@ -4,17 +4,12 @@
   What differs from server to server is no part of the image: the disk's size, keys of ssh, names and data of the user come with the first start.
   The serial line and the screen are both consoles.
 */
-{ config, lib, pkgs, utils, ... }:
+{ config, lib, pkgs, ... }:
 {
   imports = [ ../profiles/qemu-guest.nix ./instance-metadata.nix ];
 
   config = {
-    system.build.brightboxImage = import ../../lib/disk-image {
-      inherit config lib pkgs;
-      inherit (config.virtualisation) diskSize;
-      inherit (config.virtualisation.diskImage) fileName label additionalSpace contents channels;
-      name = "brightbox-image-${config.system.nixos.label}";
-    };
+    system.build.brightboxImage = config.system.build.images.qcow2;
 
     # The server can rebuild itself: it has its definition, the channel it was made from, and nivalis.
     programs.nivalis.enable = lib.mkDefault true;
