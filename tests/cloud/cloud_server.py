@@ -119,6 +119,8 @@ def _with_faults(app: Any, running: RunningCloud) -> Any:
             return
         running.faults.remove(fault)
         if fault.cut_after is None:
+            while (await receive()).get("more_body"):
+                pass
             await send({"type": "http.response.start", "status": fault.status, "headers": [(b"content-type", b"application/json")]})
             await send({"type": "http.response.body", "body": fault.body})
             return

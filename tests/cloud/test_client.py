@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -220,6 +222,20 @@ def test_no_secret_is_told(running: RunningCloud) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- faults
+
+
+def test_an_answer_waits_for_the_body_that_it_refuses(running: RunningCloud) -> None:
+    connection = http.client.HTTPConnection(running.base.removeprefix("http://"), timeout=60)
+    connection.putrequest("POST", "/1.0/images")
+    connection.putheader("Content-Length", "2000000")
+    connection.putheader("Connection", "close")
+    connection.endheaders()
+    for _ in range(20):
+        # Between two of them, a server that did not wait would have closed the connection.
+        connection.send(b" " * 100_000)
+        time.sleep(0.01)
+    assert connection.getresponse().status == 401
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ import secrets
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nivalis.cloud.local.answers import Problem
 from nivalis.cloud.local.core import LocalCloud
@@ -183,9 +185,40 @@ def make_app(api: Api) -> Starlette:
         cloud.say(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
         return JSONResponse({"error_name": "internal_server_error", "errors": []}, 500)
 
-    app = Starlette(routes=[*api.routes(), *OrbitServer(cloud).routes()], exception_handlers={Problem: refuse, Exception: fail})
+    app = Starlette(
+        routes=[*api.routes(), *OrbitServer(cloud).routes()],
+        middleware=[Middleware(_AnswerAfterBody)],
+        exception_handlers={Problem: refuse, Exception: fail},
+    )
     app.router.redirect_slashes = False
     return app
+
+
+class _AnswerAfterBody:
+    """Reads what is left of a request's body before the answer is sent.
+
+    A connection that is closed while data arrives is reset, and a client that still sends then sees the reset in place of the answer
+    (RFC 9112, section 9.6).  A client that waits to be told to continue has sent nothing, and is not told to.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_more = scope["type"] == "http" and (b"expect", b"100-continue") not in scope["headers"]
+
+        async def receive_next() -> Message:
+            nonlocal has_more
+            message = await receive()
+            has_more = has_more and bool(message.get("more_body"))
+            return message
+
+        async def send_last(message: Message) -> None:
+            while has_more:
+                await receive_next()
+            await send(message)
+
+        await self._app(scope, receive_next, send_last)
 
 
 def _missing() -> Problem:
