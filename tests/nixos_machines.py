@@ -25,7 +25,7 @@ from nivalis.build.sandbox import check_available
 from nivalis.store import Store, StoreLayout
 from nixos_systems import NIXOS
 
-__all__ = ["Container", "Emulated", "Factory", "open_factory"]
+__all__ = ["Container", "Disk", "Emulated", "Factory", "open_factory"]
 
 
 class Factory:
@@ -179,14 +179,23 @@ class Emulated:
                 file.truncate(size)
             argv += ["-drive", f"file={folder}/disk{index},format=raw,if=virtio,cache=unsafe"]
         argv += ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"]
-        self._log = folder / "console"
-        with open(self._log, "wb") as log:
-            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        self._start(argv, folder / "console")
+
+    def _start(self, argv: list[str], log: Path) -> None:
+        self._log = log
+        with open(log, "wb") as file:
+            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
         self._count = 0
+        self._heard = 0
 
     @property
     def said(self) -> str:
-        return self._log.read_bytes().decode(errors="replace").replace("\r", "")
+        """What is on its console, from what was last forgotten on."""
+        return self._log.read_bytes()[self._heard :].decode(errors="replace").replace("\r", "")
+
+    def forget(self) -> None:
+        """Take what has been said as heard: it starts again."""
+        self._heard = self._log.stat().st_size
 
     def wait_for(self, pattern: str, seconds: float = 600) -> re.Match[str]:
         """Until something is said on the console."""
@@ -197,15 +206,24 @@ class Emulated:
             time.sleep(0.5)
         return found
 
-    def run(self, script: str) -> str:
+    def type(self, text: str) -> None:
+        """Type something on the console, and wait for nothing."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
+    def log_in(self) -> None:
+        """Until the shell of a console that root is logged in on says what it is asked and nothing else."""
+        self.wait_for("root.*automatic login")
+        self.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo")
+
+    def run(self, script: str, seconds: float = 600) -> str:
         """What a script says, typed into the shell on the console."""
         self._count += 1
         mark = f"mark-{self._count}"
-        assert self._process.stdin is not None
         # The echo of the line has the mark in quotes.
-        self._process.stdin.write(f'echo "{mark}"":"; {{ {script}; }} 2>&1; echo "{mark}"".$?"\n'.encode())
-        self._process.stdin.flush()
-        return self.wait_for(rf"{mark}:\n((?:.|\n)*?){mark}\.\d+")[1].strip()
+        self.type(f'echo "{mark}"":"; {{ {script}; }} 2>&1; echo "{mark}"".$?"\n')
+        return self.wait_for(rf"{mark}:\n((?:.|\n)*?){mark}\.\d+", seconds)[1].strip()
 
     def wait_for_end(self, seconds: float = 300) -> int:
         return self._process.wait(seconds)
@@ -217,3 +235,16 @@ class Emulated:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
+
+
+class Disk(Emulated):
+    """A machine that starts from a disk as one of metal does: by the loader in its first sector, whose menu is on the serial line.
+
+    Connections to `port` of this machine, on its loopback, are the guest's port 80.
+    """
+
+    def __init__(self, image: Path, log: Path, port: int) -> None:
+        argv = [_find("qemu-system-x86_64"), "-accel", "tcg", "-m", "2048", "-display", "none", "-serial", "stdio", "-monitor", "none"]
+        argv += ["-drive", f"file={image},format=raw,if=virtio,cache=writeback"]
+        argv += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:80", "-device", "virtio-net-pci,netdev=net"]
+        self._start(argv, log)

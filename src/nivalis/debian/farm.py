@@ -22,6 +22,7 @@ import json
 import os
 import posixpath
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 
 from nivalis.debian.alternatives import TABLE, Alternative
@@ -55,11 +56,15 @@ def build(environment: Mapping[str, str], out: str) -> None:
     if environment.get("format") != FORMAT:
         raise PackageError(f"farms of format `{environment.get('format', '')}` are not known here", hint="a newer nivalis builds them")
     links = json.loads(environment.get("links") or "{}")
-    make_farm(environment.get("packages", "").split(), out, wrappers=environment.get("wrappers") or None, links=links)
+    wrappers = environment.get("wrappers") or None
+    count = make_farm(environment.get("packages", "").split(), out, wrappers=wrappers, links=links)
+    if wrappers:
+        # What a rebuild of a system is known to say of its packages.
+        print(f"created {count} symlinks in user environment", file=sys.stderr)
 
 
-def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None, links: Mapping[str, str] | None = None) -> None:
-    """Make the farm over the closure of `packages`, which are store paths, at `out`.  Raises PackageError, FarmError."""
+def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None, links: Mapping[str, str] | None = None) -> int:
+    """Make the farm over the closure of `packages`, which are store paths, at `out`; of how many links.  Raises PackageError, FarmError."""
     farm = _Farm(wrappers)
     found = sorted(closure(sorted(packages)), key=lambda path: (posixpath.basename(path)[33:], path))
     farm.divert(found)
@@ -85,6 +90,7 @@ def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None,
     for record, lines in (("packages", [[package] for package in found]), ("setuid", setuid)):
         with open(f"{out}/{SUPPORT}/{record}", "w", encoding="utf-8", errors="surrogateescape", newline="\n") as text:
             text.writelines("\t".join(fields) + "\n" for fields in lines)
+    return farm.count
 
 
 class _Farm:
@@ -114,6 +120,11 @@ class _Farm:
             if os.path.isdir(f"{package}/{name}"):
                 self._entries.setdefault(name, None)
                 self._add_children(package, name)
+
+    @property
+    def count(self) -> int:
+        """How many links there are."""
+        return sum(target is not None for target in self._entries.values())
 
     def exists(self, path: str) -> bool:
         """Whether there is anything, a link that leads nowhere too."""
