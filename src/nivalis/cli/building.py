@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nivalis.cli.arguments import Flags
+from nivalis.cli.effects import LazySubstituter
 from nivalis.cli.evaluation import EvalOptions
 from nivalis.cli.failures import report
 
 if TYPE_CHECKING:
+    from nivalis.build.builder import StoreBuilder
+    from nivalis.build.events import Listener
+    from nivalis.build.goals import Wanted
     from nivalis.build.progress import Renderer
     from nivalis.build.realisation import Realised
     from nivalis.build.settings import BuildSettings
     from nivalis.store.store import Store
 
-__all__ = ["BuildOptions", "make_links", "report_failures"]
+__all__ = ["BuildOptions", "Building", "make_links", "open_building", "report_failures"]
 
 
 class BuildOptions(EvalOptions):
@@ -61,6 +66,58 @@ class BuildOptions(EvalOptions):
             return JsonRenderer(sys.stderr)
         kind = TerminalRenderer if sys.stderr.isatty() else PlainRenderer
         return kind(sys.stderr, shows_output=self.shows_output, names_builds=settings.max_jobs > 1)
+
+
+class Building(NamedTuple):
+    """What builds are made with."""
+
+    store: Store
+    settings: BuildSettings
+    substituter: LazySubstituter
+    listen: Listener
+
+    def realise(self, wanted: Iterable[str | Wanted]) -> Realised:
+        """Make paths valid; what became of them.  Raises NivalisError."""
+        from nivalis.build.realisation import realise
+
+        return realise(self.store, wanted, self.settings, listen=self.listen, substituter=self.substituter)
+
+    def show_plan(self, wanted: Iterable[str | Wanted], *, as_json: bool = False) -> None:
+        """Say what making paths valid would do: on stderr, and as JSON on stdout.  Raises NivalisError."""
+        from nivalis.build.goals import Wanted, make_plan, parse_wanted
+        from nivalis.build.progress import describe_plan
+
+        goals = [one if isinstance(one, Wanted) else parse_wanted(one, self.store) for one in wanted]
+        plan = make_plan(self.store, goals, self.settings, self.substituter)
+        builds, fetches = list(plan.goals), sorted(plan.downloads)
+        for line in describe_plan(builds, fetches, plan.download_size, plan.unpacked_size):
+            print(line, file=sys.stderr)
+        if as_json:
+            import json
+
+            sizes = {"downloadSize": plan.download_size, "unpackedSize": plan.unpacked_size}
+            print(json.dumps({"builds": builds, "fetches": fetches, **sizes}, indent=2))
+
+    def builder(self) -> StoreBuilder:
+        """Who builds for an evaluation."""
+        from nivalis.build.builder import StoreBuilder
+
+        return StoreBuilder(self.store, self.settings, listen=self.listen, substituter=self.substituter)
+
+
+@contextmanager
+def open_building(options: BuildOptions, store: Store, environment: Mapping[str, str]) -> Iterator[Building]:
+    """What the flags say to build with.  At the end what is shown is finished, and connections are closed.  Raises SettingError."""
+    from nivalis.build.events import one_at_a_time
+
+    settings = options.build_settings(environment)
+    renderer = options.renderer(settings)
+    listen = one_at_a_time(renderer.handle)
+    try:
+        with LazySubstituter(store, environment, options.config, listen) as substituter:
+            yield Building(store, settings, substituter, listen)
+    finally:
+        renderer.close()
 
 
 def report_failures(result: Realised) -> None:

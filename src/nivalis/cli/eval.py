@@ -8,14 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from nivalis.cli.effects import LazyFetcher
-from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
-from nivalis.cli.failures import fold_trace, run
-from nivalis.cli.talk import show_evaluation_warning, show_trace_message
-from nivalis.errors import EvalError
+from nivalis.cli.evaluation import EvalOptions, make_arguments, open_evaluator, resolve_file
+from nivalis.cli.failures import run
 from nivalis.lang.auto_call import auto_call, find_along_path
 from nivalis.lang.encoding import encode
-from nivalis.lang.evaluator import Evaluator
 from nivalis.lang.printer import show_value
 from nivalis.lang.value import Value
 
@@ -74,9 +70,7 @@ def _evaluate(options: EvalOptions, file: str | None, expr: str | None, attribut
     environment, folder = dict(os.environ), os.getcwd()
     layout = options.layout(environment)
     settings = options.settings(environment, folder, layout)
-    fetcher = LazyFetcher(layout, environment, options.config)
-    evaluator = Evaluator(layout, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, fetcher=fetcher)
-    try:
+    with open_evaluator(options, layout, environment, settings) as evaluator:
         if expr is not None:
             root = evaluator.eval(os.fsencode(expr), base_dir=folder)
         elif file == "-":
@@ -86,12 +80,6 @@ def _evaluate(options: EvalOptions, file: str | None, expr: str | None, attribut
         arguments = make_arguments(evaluator, options, folder)
         value = auto_call(find_along_path(root, attribute, arguments), arguments)
         _print(value, form, strict)
-    except EvalError as error:
-        if not options.show_trace:
-            fold_trace(error, options.library(settings, folder, layout.store_dir))
-        raise
-    finally:
-        fetcher.close()
     return 0
 
 

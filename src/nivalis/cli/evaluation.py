@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError
 from nivalis.cli.common_options import CommonOptions
-from nivalis.cli.failures import LibraryPlace
+from nivalis.cli.effects import LazyBuilder, LazyFetcher
+from nivalis.cli.failures import LibraryPlace, fold_trace
+from nivalis.cli.talk import show_evaluation_warning, show_trace_message
+from nivalis.errors import EvalError
 from nivalis.lang.auto_call import AutoArguments
 from nivalis.lang.evaluator import EvalSettings, Evaluator
 from nivalis.lang.search_path import SearchEntry, default_search_path, default_search_places, is_address, parse_nix_path
 from nivalis.lang.value import Value
 from nivalis.store.layout import StoreLayout
 
-__all__ = ["EvalOptions", "make_arguments", "resolve_file"]
+if TYPE_CHECKING:
+    from nivalis.lang.host import Builder
+    from nivalis.store.store import Store
+
+__all__ = ["EvalOptions", "make_arguments", "open_evaluator", "resolve_file"]
 
 
 class EvalOptions(CommonOptions):
@@ -111,6 +120,37 @@ class EvalOptions(CommonOptions):
                 if os.path.islink(entry.place):
                     places.append(LibraryPlace(os.path.realpath(entry.place), place.name))
         return [*places, LibraryPlace(store_dir, store_dir)]
+
+
+@contextmanager
+def open_evaluator(
+    options: EvalOptions,
+    store: Store | StoreLayout,
+    environment: Mapping[str, str],
+    settings: EvalSettings,
+    *,
+    builder: Builder | None = None,
+    record: bool = False,
+) -> Iterator[Evaluator]:
+    """An evaluator that talks on stderr, and builds and fetches as the flags say; over a layout it builds and writes nothing.
+
+    The trace of an error that leaves is folded, unless all of it is wanted.  What the evaluator holds is freed with the process.
+    """
+    layout = store if isinstance(store, StoreLayout) else store.layout
+    _native.keep_heap_small()
+    if builder is None and not isinstance(store, StoreLayout):
+        builder = LazyBuilder(store, environment, options.config)
+    fetcher = LazyFetcher(store, environment, options.config)
+    try:
+        yield Evaluator(
+            store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, fetcher=fetcher, builder=builder, record=record
+        )
+    except EvalError as error:
+        if not options.show_trace:
+            fold_trace(error, options.library(settings, os.getcwd(), layout.store_dir))
+        raise
+    finally:
+        fetcher.close()
 
 
 def _refuse_eval_store(address: str) -> None:

@@ -10,30 +10,22 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from nivalis import _native
 from nivalis.cli.arguments import Flags
-from nivalis.cli.building import BuildOptions, make_links, report_failures
+from nivalis.cli.building import BuildOptions, make_links, open_building, report_failures
 from nivalis.cli.common_options import open_store
-from nivalis.cli.effects import LazyFetcher, LazySubstituter
 from nivalis.cli.eval_cache import Request, show_messages
-from nivalis.cli.evaluation import make_arguments, resolve_file
+from nivalis.cli.evaluation import make_arguments, open_evaluator, resolve_file
 from nivalis.cli.expressions import ExpressionOptions
-from nivalis.cli.failures import fold_trace, run
-from nivalis.cli.talk import show_evaluation_warning, show_trace_message
-from nivalis.errors import EvalError
+from nivalis.cli.failures import run
 from nivalis.lang.auto_call import find_along_path
 from nivalis.lang.encoding import encode
-from nivalis.lang.evaluator import Evaluator
 from nivalis.lang.get_derivations import find_derivations
 from nivalis.store.layout import StoreLayout
 from nivalis.store.store import Store
 
-if TYPE_CHECKING:
-    from nivalis.build.goals import Plan
-
-__all__ = ["derivation_in_store", "nix_build", "run_program", "show_plan"]
+__all__ = ["derivation_in_store", "nix_build", "run_program"]
 
 _HELP = """\
 Usage: nix-build [FLAGS] [FILES...]
@@ -141,29 +133,13 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
 
 def _evaluate(options: Options, store: Store, folder: str, environment: dict[str, str], text: bytes, request: Request | None) -> list[str]:
     """What to build: `derivation!output` each."""
-    from nivalis.build.builder import StoreBuilder
-    from nivalis.build.events import one_at_a_time
-
     settings = options.settings(environment, folder, store.layout)
-    build_settings = options.build_settings(environment)
-    renderer = options.renderer(build_settings)
-    listen = one_at_a_time(renderer.handle)
-    substituter = LazySubstituter(store, environment, options.config, listen)
-    builder = StoreBuilder(store, build_settings, listen=listen, substituter=substituter)
-    fetcher = LazyFetcher(store, environment, options.config)
-    _native.keep_heap_small()
-    evaluator = Evaluator(
-        store,
-        settings,
-        on_trace=show_trace_message,
-        on_warn=show_evaluation_warning,
-        fetcher=fetcher,
-        builder=builder,
-        record=request is not None,
-    )
     warned = len(options.warnings)
     wanted: list[str] = []
-    try:
+    with (
+        open_building(options, store, environment) as building,
+        open_evaluator(options, store, environment, settings, builder=building.builder(), record=request is not None) as evaluator,
+    ):
         arguments = make_arguments(evaluator, options, folder)
         roots = []
         if options.from_stdin:
@@ -193,13 +169,6 @@ def _evaluate(options: Options, store: Store, folder: str, environment: dict[str
                 exists=options.default_places(environment, store.layout, settings),
             )
         return wanted
-    except EvalError as error:
-        if not options.show_trace:
-            fold_trace(error, options.library(settings, folder, store.store_dir))
-        raise
-    finally:
-        substituter.close()
-        renderer.close()
 
 
 def derivation_in_store(store: Store, word: str, folder: str) -> str | None:
@@ -222,22 +191,14 @@ class _Built(NamedTuple):
 
 def _realise(options: Options, store: Store, wanted: Sequence[str], environment: dict[str, str]) -> tuple[int, _Built | None]:
     """The exit status, and what was built if all of it was."""
-    from nivalis.build.events import one_at_a_time
-    from nivalis.build.goals import make_plan, parse_wanted
-    from nivalis.build.realisation import realise
+    from nivalis.build.goals import parse_wanted
 
-    settings = options.build_settings(environment)
     goals = [parse_wanted(word, store) for word in wanted]
-    renderer = options.renderer(settings)
-    listen = one_at_a_time(renderer.handle)
-    try:
-        with LazySubstituter(store, environment, options.config, listen) as substituter:
-            if options.dry_run:
-                show_plan(make_plan(store, goals, settings, substituter), as_json=options.json)
-                return 0, None
-            result = realise(store, goals, settings, listen=listen, substituter=substituter)
-    finally:
-        renderer.close()
+    with open_building(options, store, environment) as building:
+        if options.dry_run:
+            building.show_plan(goals, as_json=options.json)
+            return 0, None
+        result = building.realise(goals)
     report_failures(result)
     if result.exit_status:
         return result.exit_status, None
@@ -255,20 +216,6 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
     else:
         text = "\n".join(paths)
     return 0, _Built(encode(text + "\n") if text else b"", paths, links)
-
-
-def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """Say what would be done: on stderr, and as JSON on stdout."""
-    from nivalis.build.progress import describe_plan
-
-    builds, fetches = list(plan.goals), sorted(plan.downloads)
-    for line in describe_plan(builds, fetches, plan.download_size, plan.unpacked_size):
-        print(line, file=sys.stderr)
-    if as_json:
-        import json
-
-        sizes = {"downloadSize": plan.download_size, "unpackedSize": plan.unpacked_size}
-        print(json.dumps({"builds": builds, "fetches": fetches, **sizes}, indent=2))
 
 
 def _read_roots(layout: StoreLayout, links: Sequence[Path]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nivalis.cli.arguments import Flags, UsageError, read_program
-from nivalis.cli.building import BuildOptions
+from nivalis.cli.building import BuildOptions, open_building
 from nivalis.cli.common_options import open_store
 from nivalis.cli.failures import run
 from nivalis.errors import NivalisError
@@ -244,18 +244,8 @@ class ChannelDesk:
         return open_store(self._layout, self._options.config)
 
     def _build(self, store: Store, derivations: Sequence[str]) -> None:
-        from nivalis.build.events import one_at_a_time
-        from nivalis.build.realisation import realise
-        from nivalis.cli.effects import LazySubstituter
-
-        settings = self._options.build_settings(self._environment)
-        renderer = self._options.renderer(settings)
-        listen = one_at_a_time(renderer.handle)
-        try:
-            with LazySubstituter(store, self._environment, self._options.config, listen) as substituter:
-                result = realise(store, derivations, settings, listen=listen, substituter=substituter)
-        finally:
-            renderer.close()
+        with open_building(self._options, store, self._environment) as building:
+            result = building.realise(derivations)
         result.check()
 
 

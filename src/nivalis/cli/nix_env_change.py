@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from nivalis.cli.arguments import UsageError
-from nivalis.cli.building import report_failures
+from nivalis.cli.building import Building, open_building, report_failures
 from nivalis.cli.common_options import open_store
-from nivalis.cli.effects import LazySubstituter
 from nivalis.cli.nix_env import Options
 from nivalis.cli.nix_env_sources import Sources, open_sources
 from nivalis.cli.store_options import store_path_of
@@ -27,12 +26,9 @@ from nivalis.profile.packages import Available, Element, read_elements
 from nivalis.profile.profiles import Profile
 from nivalis.profile.selection import pick_newest, select
 from nivalis.store.paths import derivation_name, is_derivation, name_of
-from nivalis.store.store import Store
 
 if TYPE_CHECKING:
-    from nivalis.build.events import Listener
     from nivalis.build.realisation import Realised
-    from nivalis.build.settings import BuildSettings
 
 __all__ = ["change"]
 
@@ -47,75 +43,30 @@ class _BuildsFailedError(Exception):
 
 def change(options: Options, profile: Profile, environment: dict[str, str]) -> int:
     """Change what is installed; the exit status.  Raises NivalisError, OSError."""
-    from nivalis.build.events import one_at_a_time
-
-    settings = options.build_settings(environment)
-    renderer = options.renderer(settings)
-    listen = one_at_a_time(renderer.handle)
     try:
         with (
             open_store(profile.layout, options.config) as store,
-            LazySubstituter(store, environment, options.config, listen) as substituter,
+            open_building(options, store, environment) as building,
             open_sources(options, store, environment) as sources,
         ):
-            work = _Work(options, profile, sources, _Workshop(store, settings, substituter, listen))
+            work = _Work(options, profile, sources, building)
             if options.operation == "set":
                 work.set_profile()
             else:
                 work.change_elements()
     except _BuildsFailedError as failed:
-        renderer.close()
         report_failures(failed.result)
         return failed.result.exit_status
-    finally:
-        renderer.close()
     return 0
 
 
-class _Workshop(NamedTuple):
-    """Where things are built or fetched."""
-
-    store: Store
-    settings: BuildSettings
-    substituter: LazySubstituter
-    listen: Listener
-
-    def build(self, paths: Sequence[str]) -> None:
-        """Make store paths valid.  Raises _BuildsFailedError, NivalisError."""
-        from nivalis.build.goals import parse_wanted
-        from nivalis.build.realisation import realise
-
-        goals = [parse_wanted(path, self.store) for path in paths]
-        result = realise(self.store, goals, self.settings, listen=self.listen, substituter=self.substituter)
-        if result.exit_status:
-            for path, error in result.failures.items():
-                if derivation_name(path) == ENVIRONMENT_NAME and error.code == "build-failed":
-                    error.hint = (
-                        "the profile stays as it is; `-i --priority NUMBER` or `--set-flag priority NUMBER NAME` say which of two packages wins"
-                    )
-            raise _BuildsFailedError(result)
-
-    def show_plan(self, paths: Sequence[str]) -> None:
-        """Say what would be built and fetched."""
-        from nivalis.build.goals import make_plan, parse_wanted
-        from nivalis.build.progress import describe_plan
-
-        plan = make_plan(self.store, [parse_wanted(path, self.store) for path in paths], self.settings, self.substituter)
-        for line in describe_plan(list(plan.goals), sorted(plan.downloads), plan.download_size, plan.unpacked_size):
-            print(line, file=sys.stderr)
-
-    def has(self, path: str) -> bool:
-        """Whether a path is valid or can be fetched."""
-        return self.store.is_valid(path) or path in self.substituter.available([path])
-
-
 class _Work:
-    def __init__(self, options: Options, profile: Profile, sources: Sources, workshop: _Workshop) -> None:
+    def __init__(self, options: Options, profile: Profile, sources: Sources, building: Building) -> None:
         self._options = options
         self._profile = profile
         self._sources = sources
-        self._workshop = workshop
-        self._store = workshop.store
+        self._building = building
+        self._store = building.store
 
     def change_elements(self) -> None:
         """Make the next generation of the profile."""
@@ -131,9 +82,9 @@ class _Work:
             # What evaluation made is to be built.
             self._sources.evaluator.flush()
             if self._options.dry_run:
-                self._workshop.show_plan([element.drv_path or element.out_path for element in elements])
+                self._building.show_plan([element.drv_path or element.out_path for element in elements])
                 return
-            path = make_environment(self._store, elements, self._workshop.build, keep_derivations=self._options.config.switch("keep-env-derivations"))
+            path = make_environment(self._store, elements, self._build, keep_derivations=self._options.config.switch("keep-env-derivations"))
             if self._profile.switch_to_path(self._store, path, expected=token):
                 return
             print(f"profile '{self._profile.path}' changed while we were busy; restarting", file=sys.stderr)
@@ -147,9 +98,9 @@ class _Work:
         (element,) = elements
         self._sources.evaluator.flush()
         if self._options.dry_run:
-            self._workshop.show_plan([element.drv_path or element.out_path])
+            self._building.show_plan([element.drv_path or element.out_path])
             return
-        self._workshop.build([element.drv_path or element.out_path])
+        self._build([element.drv_path or element.out_path])
         self._profile.switch_to_path(self._store, element.out_path)
 
     # ---- what to do ----
@@ -159,7 +110,7 @@ class _Work:
         priority = self._options.priority
         if priority is not None and not priority.removeprefix("-").isdecimal():
             raise UsageError("flag '--priority' requires a number")
-        new = [element for element in self._new_elements() if not self._options.prebuilt_only or self._workshop.has(element.out_path)]
+        new = [element for element in self._new_elements() if not self._options.prebuilt_only or self._has(element.out_path)]
         if priority is not None:
             new = [replace(element, meta={**element.meta, "priority": priority}) for element in new]
         return lambda installed: install(installed, new, keeps_same_names="preserve-installed" in given, remove_all="remove-all" in given)
@@ -169,7 +120,7 @@ class _Work:
         available = self._find(newest_only=False)
 
         def is_ready(candidate: Candidate) -> bool:
-            return not self._options.prebuilt_only or self._workshop.has(candidate.out_path)
+            return not self._options.prebuilt_only or self._has(candidate.out_path)
 
         return lambda installed: upgrade(installed, available, rule, is_ready=is_ready)
 
@@ -186,6 +137,21 @@ class _Work:
         return lambda installed: set_flag(installed, name, value, words)
 
     # ---- packages ----
+
+    def _build(self, paths: Sequence[str]) -> None:
+        """Make store paths valid.  Raises _BuildsFailedError, NivalisError."""
+        result = self._building.realise(paths)
+        if result.exit_status:
+            for path, error in result.failures.items():
+                if derivation_name(path) == ENVIRONMENT_NAME and error.code == "build-failed":
+                    error.hint = (
+                        "the profile stays as it is; `-i --priority NUMBER` or `--set-flag priority NUMBER NAME` say which of two packages wins"
+                    )
+            raise _BuildsFailedError(result)
+
+    def _has(self, path: str) -> bool:
+        """Whether a path is valid or can be fetched."""
+        return self._store.is_valid(path) or path in self._building.substituter.available([path])
 
     def _new_elements(self) -> list[Element]:
         found = self._find(newest_only=True)

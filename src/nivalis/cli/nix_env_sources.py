@@ -9,13 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nivalis import _native
-from nivalis.cli.effects import LazyBuilder, LazyFetcher
-from nivalis.cli.evaluation import make_arguments, resolve_file
-from nivalis.cli.failures import fold_trace
+from nivalis.cli.evaluation import make_arguments, open_evaluator, resolve_file
 from nivalis.cli.nix_env import Options, user_name
-from nivalis.cli.talk import show_evaluation_warning, show_trace_message, show_warning
-from nivalis.errors import EvalError
+from nivalis.cli.talk import show_warning
 from nivalis.lang.auto_call import find_along_path
 from nivalis.lang.evaluator import Evaluator
 from nivalis.lang.get_derivations import FoundDerivation, find_derivations
@@ -95,23 +91,5 @@ class Sources:
 def open_sources(options: Options, store: Store | StoreLayout, environment: dict[str, str]) -> Iterator[Sources]:
     """An evaluator over `store`; over a layout, nothing is written."""
     layout = store if isinstance(store, StoreLayout) else store.layout
-    folder = os.getcwd()
-    settings = options.settings(environment, folder, layout)
-    _native.keep_heap_small()
-    fetcher = LazyFetcher(store, environment, options.config)
-    evaluator = Evaluator(
-        store,
-        settings,
-        on_trace=show_trace_message,
-        on_warn=show_evaluation_warning,
-        fetcher=fetcher,
-        builder=None if isinstance(store, StoreLayout) else LazyBuilder(store, environment, options.config),
-    )
-    try:
+    with open_evaluator(options, store, environment, options.settings(environment, os.getcwd(), layout)) as evaluator:
         yield Sources(options, layout, evaluator, environment)
-    except EvalError as error:
-        if not options.show_trace:
-            fold_trace(error, options.library(settings, folder, layout.store_dir))
-        raise
-    finally:
-        fetcher.close()

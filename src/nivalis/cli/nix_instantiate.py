@@ -14,15 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError
 from nivalis.cli.common_options import open_store_meanwhile
-from nivalis.cli.effects import LazyBuilder, LazyFetcher
-from nivalis.cli.evaluation import make_arguments, resolve_file
+from nivalis.cli.evaluation import make_arguments, open_evaluator, resolve_file
 from nivalis.cli.expressions import ExpressionOptions
-from nivalis.cli.failures import fold_trace, run
-from nivalis.cli.talk import show_evaluation_warning, show_trace_message
-from nivalis.errors import EvalError
+from nivalis.cli.failures import run
 from nivalis.lang.auto_call import AutoArguments, auto_call, find_along_path
 from nivalis.lang.encoding import encode
 from nivalis.lang.evaluator import Evaluator
@@ -142,18 +138,7 @@ def nix_instantiate(words: Sequence[str]) -> int:
             _write(hit.output if is_as_it_was else b"".join(encode(roots.add(line)) + b"\n" for line in hit.derivations))
             hit.close()
             return 0
-        _native.keep_heap_small()
-        fetcher = LazyFetcher(store, environment, options.config)
-        evaluator = Evaluator(
-            store,
-            settings,
-            on_trace=show_trace_message,
-            on_warn=show_evaluation_warning,
-            fetcher=fetcher,
-            builder=None if isinstance(store, StoreLayout) else LazyBuilder(store, environment, options.config),
-            record=request is not None,
-        )
-        try:
+        with open_evaluator(options, store, environment, settings, record=request is not None) as evaluator:
             evaluation = _Run(options, evaluator, roots, folder, text)
             warned = len(options.warnings)
             evaluation.run()
@@ -168,12 +153,6 @@ def nix_instantiate(words: Sequence[str]) -> int:
                     exists=options.default_places(environment, layout, settings),
                 )
             return 0
-        except EvalError as error:
-            if not options.show_trace:
-                fold_trace(error, options.library(settings, folder, layout.store_dir))
-            raise
-        finally:
-            fetcher.close()
     finally:
         # The process ends: its memory need not be given back piece by piece.
         if not isinstance(store, StoreLayout):

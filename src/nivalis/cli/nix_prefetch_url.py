@@ -15,10 +15,9 @@ from nivalis._types import HashAlgo
 from nivalis.cli.arguments import Flags, UsageError, read_program
 from nivalis.cli.common_options import open_store
 from nivalis.cli.downloading import DownloadProgress
-from nivalis.cli.effects import LazyBuilder, LazyFetcher
-from nivalis.cli.evaluation import EvalOptions, make_arguments, resolve_file
+from nivalis.cli.evaluation import EvalOptions, make_arguments, open_evaluator, resolve_file
 from nivalis.cli.failures import run
-from nivalis.cli.talk import show_evaluation_warning, show_trace_message, show_warning
+from nivalis.cli.talk import show_warning
 from nivalis.errors import NivalisError
 from nivalis.lang.auto_call import find_along_path
 from nivalis.lang.evaluator import Evaluator
@@ -143,11 +142,7 @@ def _find_address(options: Options, store: Store, environment: Mapping[str, str]
     if options.attribute is None and not options.words[0].startswith("mirror://"):
         return options.words[0]
     folder = os.getcwd()
-    fetcher = LazyFetcher(store, environment, options.config)
-    settings = options.settings(environment, folder, store.layout)
-    builder = LazyBuilder(store, environment, options.config)
-    evaluator = Evaluator(store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, fetcher=fetcher, builder=builder)
-    try:
+    with open_evaluator(options, store, environment, options.settings(environment, folder, store.layout)) as evaluator:
         address = options.words[0] if options.attribute is None else _read_call(options, evaluator, folder)
         if not address.startswith("mirror://"):
             return address
@@ -157,9 +152,6 @@ def _find_address(options: Options, store: Store, environment: Mapping[str, str]
         if not isinstance(found, list) or not found:
             raise NivalisError(f"there is no mirror of that name in <nixpkgs>: `{mirror}`", code="unknown-mirror", where=address)
         return f"{str(found[0]).rstrip('/')}/{rest}"
-    finally:
-        fetcher.close()
-        evaluator.close()
 
 
 def _read_call(options: Options, evaluator: Evaluator, folder: str) -> str:

@@ -14,18 +14,15 @@ import re
 import sys
 from collections.abc import Sequence
 
-from nivalis import _native
 from nivalis.cli.arguments import Flags, UsageError
-from nivalis.cli.building import BuildOptions, report_failures
+from nivalis.cli.building import BuildOptions, open_building, report_failures
 from nivalis.cli.common_options import open_store
-from nivalis.cli.effects import LazyFetcher, LazySubstituter
 from nivalis.cli.eval_cache import Request, show_messages
-from nivalis.cli.evaluation import make_arguments, resolve_file
+from nivalis.cli.evaluation import make_arguments, open_evaluator, resolve_file
 from nivalis.cli.expressions import ExpressionOptions
-from nivalis.cli.failures import fold_trace, run
-from nivalis.cli.nix_build import derivation_in_store, show_plan
+from nivalis.cli.failures import run
+from nivalis.cli.nix_build import derivation_in_store
 from nivalis.cli.nix_shell_start import CommandLine, encode_answer, make_request, read_words, shell_environment
-from nivalis.cli.talk import show_evaluation_warning, show_trace_message
 from nivalis.errors import EvalError, NivalisError
 from nivalis.lang.auto_call import AutoArguments, find_along_path
 from nivalis.lang.evaluator import Evaluator
@@ -211,27 +208,13 @@ class _Session:
 
     def _evaluate(self, store: Store, text: bytes, request: Request | None) -> list[str]:
         """The derivation that the shell is for, and that of its Bash, if there is one."""
-        from nivalis.build.builder import StoreBuilder
-        from nivalis.build.events import one_at_a_time
-
         options = self._options
         settings = options.settings(self._environment, self._base, store.layout)
-        build_settings = options.build_settings(self._environment)
-        renderer = options.renderer(build_settings)
-        listen = one_at_a_time(renderer.handle)
-        substituter = LazySubstituter(store, self._environment, options.config, listen)
-        _native.keep_heap_small()
-        evaluator = Evaluator(
-            store,
-            settings,
-            on_trace=show_trace_message,
-            on_warn=show_evaluation_warning,
-            fetcher=LazyFetcher(store, self._environment, options.config),
-            builder=StoreBuilder(store, build_settings, listen=listen, substituter=substituter),
-            record=request is not None,
-        )
         warned = len(options.warnings)
-        try:
+        with (
+            open_building(options, store, self._environment) as building,
+            open_evaluator(options, store, self._environment, settings, builder=building.builder(), record=request is not None) as evaluator,
+        ):
             arguments = make_arguments(evaluator, options, self._base)
             named, roots = self._roots(store, evaluator, text)
             for root in roots:
@@ -258,13 +241,6 @@ class _Session:
                     exists=[*options.default_places(self._environment, store.layout, settings), *self._asked],
                 )
             return found
-        except EvalError as error:
-            if not options.show_trace:
-                fold_trace(error, options.library(settings, self._folder, store.store_dir))
-            raise
-        finally:
-            substituter.close()
-            renderer.close()
 
     def _roots(self, store: Store, evaluator: Evaluator, text: bytes) -> tuple[list[str], list[Value]]:
         """The derivations that the arguments name by their places, and the values that they stand for."""
@@ -325,12 +301,9 @@ class _Session:
 
     def _realise(self, store: Store, found: Sequence[str]) -> tuple[int, Shell | None, list[str]]:
         """The exit status, the shell if all that it needs is there, and the paths that it needs."""
-        from nivalis.build.events import one_at_a_time
-        from nivalis.build.goals import Wanted, make_plan
-        from nivalis.build.realisation import realise
+        from nivalis.build.goals import Wanted
 
         options = self._options
-        settings = options.build_settings(self._environment)
         drv_path, *bash = found
         derivation = store.read_derivation(drv_path)
         excluded = [_regex(text) for text in options.excluded]
@@ -341,16 +314,11 @@ class _Session:
         ]
         wanted += [Wanted(path) for path in sorted(derivation.input_srcs)]
         wanted += [Wanted(path, ("out",)) for path in bash]
-        renderer = options.renderer(settings)
-        listen = one_at_a_time(renderer.handle)
-        try:
-            with LazySubstituter(store, self._environment, options.config, listen) as substituter:
-                if options.dry_run:
-                    show_plan(make_plan(store, wanted, settings, substituter), as_json=False)
-                    return 0, None, []
-                result = realise(store, wanted, settings, listen=listen, substituter=substituter)
-        finally:
-            renderer.close()
+        with open_building(options, store, self._environment) as building:
+            if options.dry_run:
+                building.show_plan(wanted)
+                return 0, None, []
+            result = building.realise(wanted)
         report_failures(result)
         if result.exit_status:
             return result.exit_status, None, []
@@ -359,7 +327,7 @@ class _Session:
             program = program or "/usr/bin/bash"
         elif bash:
             program = f"{store.read_derivation(bash[0]).outputs['out'].path}/bin/bash"
-        return 0, make_shell(store, derivation, result.paths, settings, program), result.paths
+        return 0, make_shell(store, derivation, result.paths, building.settings, program), result.paths
 
 
 def _for_shells(value: Value, arguments: AutoArguments, evaluator: Evaluator) -> AutoArguments:

@@ -11,14 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from nivalis.build.builder import StoreBuilder
-from nivalis.build.events import one_at_a_time
-from nivalis.cli.building import BuildOptions, report_failures
+from nivalis.cli.building import BuildOptions, open_building, report_failures
 from nivalis.cli.common_options import open_store
-from nivalis.cli.effects import LazyFetcher, LazySubstituter
-from nivalis.cli.evaluation import make_arguments
-from nivalis.cli.failures import fold_trace
-from nivalis.cli.talk import show_evaluation_warning, show_trace_message
+from nivalis.cli.evaluation import make_arguments, open_evaluator
 from nivalis.errors import EvalError
 from nivalis.lang.evaluator import EvalSettings, Evaluator
 from nivalis.lang.search_path import SearchEntry
@@ -71,26 +66,13 @@ class SystemDesk:
     def ask(self, store: Store, work: Callable[[Evaluator, Value, AutoArguments], _T]) -> _T:
         """What `work` says of the evaluator, the value of `<nixpkgs/nixos>`, and the arguments of the command line.  Raises EvalError."""
         options = self._options
-        settings = self._settings()
-        build_settings = options.build_settings(self._environment)
-        renderer = options.renderer(build_settings)
-        listen = one_at_a_time(renderer.handle)
-        substituter = LazySubstituter(store, self._environment, options.config, listen)
-        builder = StoreBuilder(store, build_settings, listen=listen, substituter=substituter)
-        fetcher = LazyFetcher(store, self._environment, options.config)
-        try:
-            with Evaluator(
-                store, settings, on_trace=show_trace_message, on_warn=show_evaluation_warning, fetcher=fetcher, builder=builder
-            ) as evaluator:
-                place = evaluator.find_file("nixpkgs/nixos") if self._place is None else os.path.join(self._folder, self._place)
-                return work(evaluator, evaluator.eval_file(place), make_arguments(evaluator, options, self._folder))
-        except EvalError as error:
-            if not options.show_trace:
-                fold_trace(error, options.library(settings, self._folder, store.store_dir))
-            raise
-        finally:
-            substituter.close()
-            renderer.close()
+        with (
+            open_building(options, store, self._environment) as building,
+            open_evaluator(options, store, self._environment, self._settings(), builder=building.builder()) as evaluator,
+            evaluator,
+        ):
+            place = evaluator.find_file("nixpkgs/nixos") if self._place is None else os.path.join(self._folder, self._place)
+            return work(evaluator, evaluator.eval_file(place), make_arguments(evaluator, options, self._folder))
 
     def _settings(self) -> EvalSettings:
         settings = self._options.settings(self._environment, self._folder, self.layout)
@@ -106,12 +88,8 @@ class SystemDesk:
 
     def show_build_plan(self, store: Store, derivation: str) -> None:
         """Say on stderr what would be built and fetched."""
-        from nivalis.build.goals import Wanted, make_plan
-        from nivalis.cli.nix_build import show_plan
-
-        with LazySubstituter(store, self._environment, self._options.config) as substituter:
-            plan = make_plan(store, [Wanted(derivation, ("out",))], self._options.build_settings(self._environment), substituter)
-        show_plan(plan, as_json=False)
+        with open_building(self._options, store, self._environment) as building:
+            building.show_plan([f"{derivation}!out"])
 
     def look_ahead(self, store: Store, profile: str) -> Outlook:
         """What becoming the configuration would take."""
@@ -119,22 +97,13 @@ class SystemDesk:
         from nivalis.system.outlook import look_ahead
 
         configuration = self.evaluate(store)
-        settings = self._options.build_settings(self._environment)
-        with LazySubstituter(store, self._environment, self._options.config) as substituter:
-            return look_ahead(store, Machine(self.layout, profile), configuration, settings, substituter)
+        with open_building(self._options, store, self._environment) as building:
+            return look_ahead(store, Machine(self.layout, profile), configuration, building.settings, building.substituter)
 
     def build(self, store: Store, derivation: str) -> int:
         """Build a toplevel; the exit status."""
-        from nivalis.build.realisation import realise
-
-        settings = self._options.build_settings(self._environment)
-        renderer = self._options.renderer(settings)
-        listen = one_at_a_time(renderer.handle)
-        try:
-            with LazySubstituter(store, self._environment, self._options.config, listen) as substituter:
-                result = realise(store, [f"{derivation}!out"], settings, listen=listen, substituter=substituter)
-        finally:
-            renderer.close()
+        with open_building(self._options, store, self._environment) as building:
+            result = building.realise([f"{derivation}!out"])
         report_failures(result)
         return result.exit_status
 
