@@ -37,7 +37,7 @@ STOREYS = [
     {"errors", "_native"},
     {"settings"},
     {"lang", "store", "fetch"},
-    {"debian", "build", "cache"},
+    {"debian", "build", "cache", "image"},
     {"profile", "install"},
     {"system", "cloud"},
     {"cli"},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nivalis.cli.failures import run
+from nivalis.cli.sizes import format_size
 
 if TYPE_CHECKING:
     from nivalis.store.closures import ClosureDiff, PackageDiff
@@ -107,23 +108,13 @@ def _summary(diff: ClosureDiff, shows_all: bool) -> Iterator[str]:
     if hidden:
         yield f"{hidden} package{'s' if hidden > 1 else ''} only built again (`--all` shows them)"
     yield (
-        f"{diff.count_before} → {diff.count_after} paths, {_size(diff.size_before)} → {_size(diff.size_after)}"
+        f"{diff.count_before} → {diff.count_after} paths, {format_size(diff.size_before)} → {format_size(diff.size_after)}"
         f" ({_signed(diff.size_after - diff.size_before)})"
     )
 
 
-def _size(count: int) -> str:
-    """Bytes with a unit that leaves few digits."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
 def _signed(count: int) -> str:
-    return f"+{_size(count)}" if count > 0 else _size(count)
+    return f"+{format_size(count)}" if count > 0 else format_size(count)
 
 
 def _print_lines(diff: ClosureDiff, shows_all: bool) -> None:

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "diff": LazyCommand("nivalis.cli.diff", "Show what differs between two closures."),
     "enter": LazyCommand("nivalis.cli.enter", "Run a command where the store is seen at /nix/store."),
     "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),
+    "image": LazyCommand("nivalis.cli.image", "Show what is in a disk image."),
     "log": LazyCommand("nivalis.cli.log", "Show what the builder of a derivation said."),
     "options": LazyCommand("nivalis.cli.options", "Find options of a system by words in their names and descriptions."),
     "plan": LazyCommand("nivalis.cli.plan", "Show what a switch of this machine would change."),

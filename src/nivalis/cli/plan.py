@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from nivalis.cli.failures import run
+from nivalis.cli.sizes import format_size
 
 if TYPE_CHECKING:
     from nivalis.system.outlook import Outlook
@@ -133,12 +134,12 @@ def _summary(outlook: Outlook, shows_all: bool) -> Iterator[str]:
     if outlook.old is None:
         yield "no system runs here, so everything is new"
     if effort.builds or effort.fetches:
-        size = _size(effort.download) if effort.needed is not None else "and no index says how large they are"
+        size = format_size(effort.download) if effort.needed is not None else "and no index says how large they are"
         yield f"to build: {_count(effort.builds, 'derivation')}; to fetch: {_count(effort.fetches, 'file')}, {size}"
-    needed = "" if not effort.needed else f", {_size(effort.needed)} needed"
+    needed = "" if not effort.needed else f", {format_size(effort.needed)} needed"
     full = " — too little" if effort.needed is not None and effort.needed > effort.store_free else ""
-    boot = "" if effort.boot_free is None else f"; in /boot: {_size(effort.boot_free)} free"
-    yield f"room in the store: {_size(effort.store_free)} free{needed}{full}{boot}"
+    boot = "" if effort.boot_free is None else f"; in /boot: {format_size(effort.boot_free)} free"
+    yield f"room in the store: {format_size(effort.store_free)} free{needed}{full}{boot}"
     shown = outlook.menu if shows_all else outlook.menu[:_ENTRIES]
     for index, title in enumerate(shown):
         yield f"{'boot menu: ' if index == 0 else '           '}{title}"
@@ -152,20 +153,11 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
 def _size_change(old: int | None, new: int | None) -> str:
     if old is None and new is None:
         return ""
     difference = (new or 0) - (old or 0)
-    return f"+{_size(difference)}" if difference > 0 else _size(difference)
+    return f"+{format_size(difference)}" if difference > 0 else format_size(difference)
 
 
 def _print(rows: Sequence[_Row]) -> None:

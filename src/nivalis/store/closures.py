@@ -20,7 +20,18 @@ from nivalis.errors import StoreError
 from nivalis.store.paths import hash_part, name_of
 from nivalis.store.store import Store
 
-__all__ = ["ClosureDiff", "NoDependencyError", "Occurrence", "PackageDiff", "Ways", "diff_closures", "find_named", "find_occurrences", "find_ways"]
+__all__ = [
+    "ClosureDiff",
+    "NoDependencyError",
+    "Occurrence",
+    "PackageDiff",
+    "Ways",
+    "diff_closures",
+    "find_named",
+    "find_occurrences",
+    "find_ways",
+    "package_of",
+]
 
 _OUTPUT_NAMES = frozenset(
     [
@@ -98,7 +109,7 @@ def find_ways(store: Store, path: str, dependency: str) -> Ways:
 def find_named(store: Store, path: str, name: str) -> list[str]:
     """The paths in the closure of `path` that are called `name`, or are a version or an output of the package of that name."""
     closure = store.database.closure([path])
-    return sorted(one for one in closure if name in (name_of(one), _package_of(name_of(one))[0]))
+    return sorted(one for one in closure if name in (name_of(one), package_of(name_of(one))[0]))
 
 
 def find_occurrences(store: Store, path: str, references: Collection[str]) -> Iterator[Occurrence]:
@@ -212,7 +223,7 @@ def diff_closures(store: Store, before: str, after: str) -> ClosureDiff:
 def _group(closure: Collection[str], sizes: Mapping[str, int]) -> dict[str, _Package]:
     packages: dict[str, _Package] = {}
     for path in closure:
-        name, version = _package_of(name_of(path))
+        name, version = package_of(name_of(path))
         package = packages.setdefault(name, _Package())
         package.paths.add(path)
         package.versions.add(version)
@@ -220,7 +231,7 @@ def _group(closure: Collection[str], sizes: Mapping[str, int]) -> dict[str, _Pac
     return packages
 
 
-def _package_of(name: str) -> tuple[str, str]:
+def package_of(name: str) -> tuple[str, str]:
     """A store path's name as its package's name and version."""
     base, _, output = name.rpartition("-")
     if base and output in _OUTPUT_NAMES:
