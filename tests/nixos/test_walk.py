@@ -83,7 +83,8 @@ class Server(Disk):
 
     def rebuild(self, words: str) -> list[str]:
         """What `nixos-rebuild` says, which must work."""
-        said = self.ask(f"nixos-rebuild {words}; echo status $?").splitlines()
+        # No terminal: no progress is drawn between the lines.
+        said = self.ask(f"nixos-rebuild {words} 2>&1 | cat; echo status ${{PIPESTATUS[0]}}").splitlines()
         assert said[-1] == "status 0", said
         return said[:-1]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import stat
+import subprocess
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 from nivalis.system.target.accounts import read_accounts
 from nivalis.system.target.activate import activate
 from nivalis.system.target.data import System
+from nivalis.system.target.passwords import hash_password, is_password
 from nivalis.system.target.places import Root
 from system_data import killed_at, make_data, make_toplevel
 
@@ -205,10 +208,47 @@ def test_passwords(tmp_path: Path) -> None:
         "file": {"group": "g", "hashedPasswordFile": "/keys/file"},
         "missing": {"group": "g", "hashedPasswordFile": "/keys/none"},
         "none": {"group": "g"},
+        "plain": {"group": "g", "password": "secret", "initialPassword": "other"},
+        "start": {"group": "g", "initialPassword": "first"},
     }
     _activate(machine, make_toplevel(tmp_path / "nix/1", _with_users(users)))
-    found = dict(line.split(":")[:2] for line in (machine / "etc/shadow").read_text().splitlines())
+
+    def hashes() -> dict[str, str]:
+        return {name: found for name, found in (line.split(":")[:2] for line in (machine / "etc/shadow").read_text().splitlines())}
+
+    found = hashes()
+    plain, start = found.pop("plain"), found.pop("start")
     assert found == {"first": "$y$initial", "file": "$y$file", "missing": "!", "none": "!"}
+    assert is_password("secret", plain) and is_password("first", start) and not is_password("secret", start)
+    # The same password again is the same line; without changes by hand, what is declared is so, and what is no more is locked.
+    users["plain"], users["start"] = {"group": "g", "password": "secret"}, {"group": "g", "password": "later"}
+    (machine / "etc/shadow").write_text((machine / "etc/shadow").read_text().replace("none:!", f"none:{plain}"))
+    _activate(machine, make_toplevel(tmp_path / "nix/2", _with_users(users, mutable=False)))
+    found = hashes()
+    assert found["plain"] == plain and is_password("later", found["start"]) and found["none"] == "!"
+
+
+@pytest.mark.parametrize(
+    ("password", "salt", "expected"),
+    [
+        # From the scheme's specification.
+        ("Hello world!", "saltstring", "svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"),
+        # From libcrypt, whose rules for long passwords are others than for short ones.
+        ("", "0123456789abcdef", "F2ysjt5Ng5qVz2/gDtbz.ycdictosXpZ7Xsgu8PlbAws/.ekNFWz9XrSKXBI0tVYfdxX.nsVfGs7qe4jMrOWH0"),
+    ],
+)
+def test_hashes_of_passwords(password: str, salt: str, expected: str) -> None:
+    assert hash_password(password, salt) == f"$6${salt}${expected}"
+
+
+def test_hashes_are_libcrypts() -> None:
+    """Of passwords on both sides of the lengths at which the scheme does something else."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on this machine")
+    for password in ("a", "x" * 63, "x" * 64, "y" * 65, "ä" * 70, "z" * 130):
+        done = subprocess.run([openssl, "passwd", "-6", "-salt", "abc", "-stdin"], input=password, capture_output=True, text=True, check=True)
+        assert hash_password(password, "abc") == done.stdout.strip()
 
 
 def test_files_of_others_are_kept(tmp_path: Path, small: Path, large: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from .data import System, User
+from .passwords import hash_password, is_password
 from .places import STATE, Root, say, set_owner, warn
 
 __all__ = ["Accounts", "apply_accounts", "read_accounts"]
@@ -114,19 +115,27 @@ def _write_shadow(root: Root, system: System, names: Collection[str], groups: Ma
         user = system.users.get(name)
         fields = list(present[name]) if name in present else ["!", "1", "", "", "", "", "", ""]
         if user is not None and (name not in present or not system.mutable_users):
-            fields[0] = _password_of(root, name, user) or (user.initial_hashed_password if name not in present else None) or "!"
+            before = present[name][0] if name in present else None
+            fields[0] = _password_of(root, name, user, before) or (_initial_password_of(user) if before is None else None) or "!"
         rows[name] = fields
     owner = (0, groups.get("shadow", 0))
     _write_table(root, "/etc/shadow", rows, mode=0o640, owner=owner)
 
 
-def _password_of(root: Root, name: str, user: User) -> str | None:
+def _password_of(root: Root, name: str, user: User, before: str | None) -> str | None:
+    """The hash that is declared; of a password, `before` if that is one of its hashes, since each time gives another."""
     if user.hashed_password_file is not None:
         found = root.read(user.hashed_password_file)
         if found is None:
             warn(f"password file ‘{user.hashed_password_file}’ of user ‘{name}’ does not exist")
         return found.strip() if found else None
+    if user.password is not None:
+        return before if before is not None and is_password(user.password, before) else hash_password(user.password)
     return user.hashed_password
+
+
+def _initial_password_of(user: User) -> str | None:
+    return hash_password(user.initial_password) if user.initial_password is not None else user.initial_hashed_password
 
 
 def _make_homes(root: Root, system: System, users: Mapping[str, int], groups: Mapping[str, int]) -> None:

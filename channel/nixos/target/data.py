@@ -81,6 +81,8 @@ class User(NamedTuple):
     hashed_password: str | None = None
     hashed_password_file: str | None = None
     initial_hashed_password: str | None = None
+    password: str | None = None
+    initial_password: str | None = None
 
 
 class Group(NamedTuple):
@@ -248,6 +250,8 @@ def _read_user(one: _Reader) -> User:
         hashed_password=one.optional("hashedPassword"),
         hashed_password_file=one.optional("hashedPasswordFile"),
         initial_hashed_password=one.optional("initialHashedPassword"),
+        password=one.optional("password"),
+        initial_password=one.optional("initialPassword"),
     )
 
 

@@ -12,6 +12,7 @@ let
   inherit (import ./base-passwd.nix) groups users;
 
   hash = example: description: mkOption { type = with types; nullOr (passwdEntry str); default = null; inherit example description; };
+  plain = example: description: mkOption { type = with types; nullOr str; default = null; inherit example description; };
   sampleHash = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";
 
   user = { name, config, ... }: {
@@ -98,6 +99,8 @@ let
         description = "A file that has the password's hash; it is read at activation, and never in the store.";
       };
       initialHashedPassword = hash sampleHash "The password's hash when the user is made.";
+      password = plain "correct horse" "The password itself, which then everybody on the machine can read in the store; with `users.mutableUsers` it counts only when the user is made.";
+      initialPassword = plain "changeme" "The password itself when the user is made; everybody on the machine can read it in the store.";
       packages = mkOption {
         type = types.listOf types.package;
         default = [ ];
@@ -232,7 +235,7 @@ in
         (one: {
           inherit (one) name;
           value = {
-            inherit (one) uid group home description createHome hashedPassword hashedPasswordFile initialHashedPassword;
+            inherit (one) uid group home description createHome hashedPassword hashedPasswordFile initialHashedPassword password initialPassword;
             homeMode = lib.fixedWidthString 4 "0" one.homeMode;
             shell = if one.shell == null then "/usr/sbin/nologin" else utils.toShellPath one.shell;
             isSystem = !one.isNormalUser;
@@ -288,7 +291,7 @@ in
         assertion = cfg.mutableUsers || cfg.allowNoPasswordLogin
           || lib.any
             (one: (one.name == "root" || lib.elem "wheel" one.extraGroups || lib.elem "sudo" one.extraGroups)
-              && (one.hashedPassword != null || one.hashedPasswordFile != null || one.openssh.authorizedKeys.keys != [ ] || one.openssh.authorizedKeys.keyFiles != [ ]))
+              && (one.password != null || one.hashedPassword != null || one.hashedPasswordFile != null || one.openssh.authorizedKeys.keys != [ ] || one.openssh.authorizedKeys.keyFiles != [ ]))
             enabled;
         message = "nobody who may administer this machine could log in: with `users.mutableUsers = false`, root or somebody in the group `sudo` "
           + "or `wheel` needs a password or a key (or set `users.allowNoPasswordLogin`)";
