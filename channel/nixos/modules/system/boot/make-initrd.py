@@ -49,7 +49,8 @@ def main() -> None:
     out = variables["out"]
     os.mkdir(out)
     with open(f"{out}/initrd", "wb") as file:
-        file.write(gzip.compress(archive.close(), 9, mtime=0))
+        # Level 9 takes seven times as long, for less than one percent.
+        file.write(gzip.compress(archive.close(), 6, mtime=0))
 
 
 class _Modules:
