@@ -20,6 +20,7 @@ COMMON = """
   environment.etc = { plain.text = "plain"; secret = { text = "secret"; mode = "0640"; group = "shadow"; }; };
   users.users.alice = { isNormalUser = true; description = "Alice"; extraGroups = [ "sudo" ]; };
   security.sudo.wheelNeedsPassword = false;
+  security.wrappers.reads = { source = "${pkgs.coreutils}/bin/cat"; capabilities = "cap_dac_read_search+ep"; };
   time.timeZone = "Europe/London";
   i18n.defaultLocale = "de_DE.UTF-8";
   systemd.services.once = {
@@ -80,6 +81,7 @@ def test_a_container_comes_up_whole(box: Container) -> None:
         ("id -nG alice; stat -c %a ~alice", "users sudo\n700"),
         ("runuser -u alice -- sudo -n id -u", "0"),
         ("su alice -c 'id -un'", "alice"),
+        ("runuser -u nobody -- reads /etc/shadow | head -c 5", "root:"),
         ("su - alice -c 'echo $LANG $HOME; locale -k decimal_point'", 'de_DE.UTF-8 /home/alice\ndecimal_point=","'),
         ("awk 'BEGIN { print 1 + 1 }'", "2"),
         ("getent hosts box | cut -d' ' -f1", "127.0.0.2"),

@@ -318,8 +318,25 @@ def test_wrappers_and_sudo(systems: Systems) -> None:
     """)
     wrappers = systems.data(configuration)["wrappers"]
     assert (wrappers["a"]["mode"], wrappers["b"]["mode"], wrappers["b"]["group"]) == ("4511", "2751", "tty")
+    assert "capabilities" not in wrappers["a"]
     sudoers = systems.etc(configuration, "sudoers")
     assert "%sudo ALL=(ALL:ALL) ALL\n" in sudoers and "alice ALL=(ALL:ALL) NOPASSWD: /a, /b\n" in sudoers
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cap_net_raw+ep", {"permitted": [13], "inheritable": [], "effective": True}),
+        ("cap_net_raw,cap_net_admin=pi", {"permitted": [12, 13], "inheritable": [12, 13], "effective": False}),
+        ("cap_checkpoint_restore+p cap_chown+ei", {"permitted": [40], "inheritable": [0], "effective": True}),
+        ("all=p", {"permitted": list(range(41)), "inheritable": [], "effective": False}),
+    ],
+)
+def test_capabilities(systems: Systems, text: str, expected: dict[str, Any]) -> None:
+    configuration = container(f'security.wrappers.a = {{ source = "/a"; capabilities = "{text}"; }};')
+    assert systems.data(configuration)["wrappers"]["a"] == {
+        "source": "/a", "owner": "root", "group": "root", "mode": "0511", "capabilities": expected
+    }  # fmt: skip
 
 
 def test_tmpfiles_and_scripts(systems: Systems) -> None:
@@ -357,6 +374,9 @@ def test_other_kernels(systems: Systems, package: str) -> None:
         (container("users.users.x = { isSystemUser = true; };"), ["`x`", "no group", "users.groups.x"]),
         (container('users.users.x = { isNormalUser = true; extraGroups = [ "never" ]; };'), ["`never`", "not declared"]),
         (container("users.users.x = { isNormalUser = true; uid = 33; };"), ["33", "`www-data`", "`x`"]),
+        (container('security.wrappers.a = { source = "/a"; capabilities = "cap_fly+ep"; };'), ["security.wrappers.a", "cap_fly+ep"]),
+        (container('security.wrappers.a = { source = "/a"; capabilities = "net_raw"; };'), ["security.wrappers.a", "`net_raw`"]),
+        (container('security.wrappers.a = { source = "/a"; capabilities = "cap_chown+p"; setuid = true; };'), ["wrappers.a", "one of"]),
         (container("users.mutableUsers = false;"), ["nobody", "allowNoPasswordLogin"]),
         (container('systemd.services.x = { script = "a"; serviceConfig.ExecStart = "b"; };'), ["systemd.services.x", "ExecStart"]),
         (container('system.activationScripts.x = { deps = [ "never" ]; text = ""; };'), ["`x`", "`never`"]),

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import stat
+import struct
 import subprocess
 from collections.abc import Mapping
 from functools import partial
@@ -214,7 +215,8 @@ def test_passwords(tmp_path: Path) -> None:
     _activate(machine, make_toplevel(tmp_path / "nix/1", _with_users(users)))
 
     def hashes() -> dict[str, str]:
-        return {name: found for name, found in (line.split(":")[:2] for line in (machine / "etc/shadow").read_text().splitlines())}
+        lines = [line.split(":") for line in (machine / "etc/shadow").read_text().splitlines()]
+        return {fields[0]: fields[1] for fields in lines}
 
     found = hashes()
     plain, start = found.pop("plain"), found.pop("start")
@@ -249,6 +251,17 @@ def test_hashes_are_libcrypts() -> None:
     for password in ("a", "x" * 63, "x" * 64, "y" * 65, "ä" * 70, "z" * 130):
         done = subprocess.run([openssl, "passwd", "-6", "-salt", "abc", "-stdin"], input=password, capture_output=True, text=True, check=True)
         assert hash_password(password, "abc") == done.stdout.strip()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file capabilities")
+def test_capabilities(tmp_path: Path) -> None:
+    given = {"permitted": [2, 40], "inheritable": [33], "effective": True}
+    wrappers = {"reads": {"source": _file(tmp_path, "reads", "#!"), "owner": "0", "group": "0", "mode": "0511", "capabilities": given}}
+    _activate(tmp_path / "machine", make_toplevel(tmp_path / "nix/1", make_data(wrappers=wrappers)))
+    found = os.getxattr(
+        tmp_path / "machine/run/wrappers" / os.path.basename(os.readlink(tmp_path / "machine/run/wrappers/bin")) / "reads", "security.capability"
+    )
+    assert struct.unpack("<5I", found) == (0x02000001, 1 << 2, 0, 1 << (40 - 32), 1 << (33 - 32))
 
 
 def test_files_of_others_are_kept(tmp_path: Path, small: Path, large: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,13 @@ import os
 import secrets
 import shutil
 import socket
+import struct
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 
 from .accounts import Accounts, apply_accounts
-from .data import File, System, Wrapper
+from .data import Capabilities, File, System, Wrapper
 from .places import BOOTED, CURRENT, STATE, STATIC, Root, say, set_owner, warn
 
 __all__ = ["activate"]
@@ -235,6 +236,14 @@ def _make_wrapper(root: Root, path: str, wrapper: Wrapper, accounts: Accounts) -
     # To change the owner takes the bits of the mode away that this is all about.
     set_owner(place, owner)
     os.chmod(place, int(wrapper.mode, 8))
+    if wrapper.capabilities is not None and os.geteuid() == 0:
+        os.setxattr(place, "security.capability", _pack(wrapper.capabilities))
+
+
+def _pack(capabilities: Capabilities) -> bytes:
+    """A file's capabilities as the kernel has them on disk: vfs_cap_data of linux/capability.h, revision 2."""
+    masks = [sum(1 << number for number in numbers) for numbers in (capabilities.permitted, capabilities.inheritable)]
+    return struct.pack("<5I", 0x02000000 | capabilities.is_effective, *(mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks))
 
 
 def _mount_wrappers() -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     *("FORMAT", "DataError", "System", "TargetError"),
-    *("Boot", "File", "Group", "Kernel", "Mount", "Package", "Script", "Swap", "Unit", "User", "Wrapper"),
+    *("Boot", "Capabilities", "File", "Group", "Kernel", "Mount", "Package", "Script", "Swap", "Unit", "User", "Wrapper"),
 ]
 
 FORMAT = 1
@@ -90,13 +90,22 @@ class Group(NamedTuple):
     members: tuple[str, ...] = ()
 
 
+class Capabilities(NamedTuple):
+    """Capabilities of a file by their numbers (linux/capability.h), and whether they are in effect from its start."""
+
+    permitted: tuple[int, ...] = ()
+    inheritable: tuple[int, ...] = ()
+    is_effective: bool = False
+
+
 class Wrapper(NamedTuple):
-    """A program with a mode of its own (setuid), which no store path can have."""
+    """A program with a mode (setuid) or capabilities of its own, which no store path can have."""
 
     source: str
     owner: str = "root"
     group: str = "root"
     mode: str = "4755"
+    capabilities: Capabilities | None = None
 
 
 class Unit(NamedTuple):
@@ -256,7 +265,12 @@ def _read_user(one: _Reader) -> User:
 
 
 def _read_wrapper(one: _Reader) -> Wrapper:
-    return Wrapper(one.text("source"), one.text("owner", "root"), one.text("group", "root"), one.text("mode", "4755"))
+    capabilities = _read_capabilities(one.inside("capabilities")) if one.has("capabilities") else None
+    return Wrapper(one.text("source"), one.text("owner", "root"), one.text("group", "root"), one.text("mode", "4755"), capabilities)
+
+
+def _read_capabilities(one: _Reader) -> Capabilities:
+    return Capabilities(one.integers("permitted"), one.integers("inheritable"), one.boolean("effective", False))
 
 
 def _read_unit(one: _Reader) -> Unit:
@@ -332,6 +346,10 @@ class _Reader:
     def words(self, name: str) -> tuple[str, ...]:
         found = self._check(name, self._get(name, []), list)
         return tuple(self._check(f"{name}[{index}]", one, str) for index, one in enumerate(found))
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        found = self._check(name, self._get(name, []), list)
+        return tuple(self._check(f"{name}[{index}]", one, int) for index, one in enumerate(found))
 
     def texts(self, name: str) -> dict[str, str]:
         inner = self.inside(name)

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from .data import Mount, System, Unit
+from .data import Mount, System, Unit, Wrapper
 
 __all__ = ["Change", "Machine", "Plan", "Running", "Step", "make_plan", "mount_unit"]
 
@@ -129,11 +129,16 @@ def make_plan(old: System | None, new: System, machine: Machine | None = None) -
         files=_changes(old and old.etc, new.etc, lambda one: f"{one.source} {one.mode}" if one.is_copy else one.source),
         mounts=mounts,
         sysctl=_changes(old and old.kernel and old.kernel.sysctl, new.kernel.sysctl if new.kernel else {}, str),
-        wrappers=_changes(old and old.wrappers, new.wrappers, lambda one: f"{one.source} {one.owner}:{one.group} {one.mode}"),
+        wrappers=_changes(old and old.wrappers, new.wrappers, _describe_wrapper),
         containers=_changes(old and old.containers, new.containers, str),
         tmpfiles=(old.tmpfiles if old else ()) != new.tmpfiles,
         reboot=tuple(_find_reboot_reasons(machine.booted or old, new)) + units.needs_reboot,
     )
+
+
+def _describe_wrapper(wrapper: Wrapper) -> str:
+    text = f"{wrapper.source} {wrapper.owner}:{wrapper.group} {wrapper.mode}"
+    return text if wrapper.capabilities is None else f"{text}, capabilities {', '.join(map(str, wrapper.capabilities.permitted))}"
 
 
 # ---- units ----

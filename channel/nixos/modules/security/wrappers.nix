@@ -1,5 +1,5 @@
 /**
-  Programs with a mode of their own (setuid), which no store path can have: activation copies them to /run/wrappers/bin.
+  Programs with a mode (setuid) or capabilities of their own, which no store path can have: activation copies them to /run/wrappers/bin.
 
   Those of Debian's packages are there without being declared: the farm says which they are.
 */
@@ -7,6 +7,7 @@
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.security;
+  inherit (import ./capabilities.nix { inherit lib; }) parse;
 
   bits = wrapper:
     let
@@ -38,6 +39,15 @@ in
           group = mkOption { type = types.str; default = "root"; example = "shadow"; description = "The program's group."; };
           setuid = mkOption { type = types.bool; default = false; example = true; description = "Whether it runs as its owner."; };
           setgid = mkOption { type = types.bool; default = false; example = true; description = "Whether it runs in its group."; };
+          capabilities = mkOption {
+            type = types.commas;
+            default = "";
+            example = "cap_net_raw,cap_net_admin+ep";
+            description = ''
+              What it may do although its caller may not, in clauses as `setcap` takes them.  The capabilities are the program's alone: what it starts
+              does not have them.
+            '';
+          };
           permissions = mkOption {
             type = types.strMatching "[0-7]{3,4}|u=[rwxs]*,g=[rwxs]*,o=[rwxs]*";
             default = "u=rx,g=x,o=x";
@@ -65,9 +75,22 @@ in
     system.build.data.wrappers = lib.listToAttrs (map
       (wrapper: {
         name = wrapper.program;
-        value = { source = "${wrapper.source}"; inherit (wrapper) owner group; mode = bits wrapper; };
+        value = { source = "${wrapper.source}"; inherit (wrapper) owner group; mode = bits wrapper; } // lib.optionalAttrs (wrapper.capabilities != "") { capabilities = parse wrapper.capabilities; };
       })
       (builtins.attrValues cfg.wrappers));
+    assertions = lib.concatMap
+      (wrapper: [
+        {
+          assertion = parse wrapper.capabilities != null;
+          message = "`security.wrappers.${wrapper.program}.capabilities` are no clauses such as `cap_net_raw,cap_net_admin+ep`, or name one that there is not: "
+            + "`${wrapper.capabilities}`";
+        }
+        {
+          assertion = wrapper.capabilities == "" || !(wrapper.setuid || wrapper.setgid);
+          message = "`security.wrappers.${wrapper.program}` has capabilities, and is to run as its owner or in its group too: it can be one of the two";
+        }
+      ])
+      (builtins.attrValues cfg.wrappers);
     # `umount` is itself one of them: what runs from there cannot unmount it, and at the end everything goes anyway.
     systemd.units."run-wrappers.mount" = { overrideStrategy = "asDropin"; text = "[Unit]\nDefaultDependencies=false\n"; };
   };

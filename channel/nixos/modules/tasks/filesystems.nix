@@ -109,7 +109,8 @@ in
     systemd.services = lib.listToAttrs (lib.concatMap
       (fs:
         let
-          device = "${utils.escapeSystemdPath (whatOf fs)}.device";
+          escaped = utils.escapeSystemdPath (whatOf fs);
+          device = "${escaped}.device";
           mountUnit = "${utils.escapeSystemdPath fs.mountPoint}.mount";
           common = {
             requires = [ device ];
@@ -120,11 +121,11 @@ in
           };
         in
         lib.optional fs.autoFormat {
-          name = "mkfs-${utils.escapeSystemdPath (whatOf fs)}";
+          name = "mkfs-${escaped}";
           value = common // {
             description = "A file system for ${fs.mountPoint}, if there is none";
             requiredBy = [ mountUnit ];
-            before = [ mountUnit "systemd-fsck@${device}.service" ];
+            before = [ mountUnit "systemd-fsck@${escaped}.service" ];
             script = ''
               if ! blkid -p ${lib.escapeShellArg (whatOf fs)} > /dev/null; then
                 mkfs.${fs.fsType} ${if fs.formatOptions != null then fs.formatOptions else lib.optionalString (fs.label != null) "-L ${lib.escapeShellArg fs.label}"} ${lib.escapeShellArg (whatOf fs)}
