@@ -55,7 +55,7 @@ def test_buildenv(workshop: Any, tmp_path: Path, cpp_build: Callable[..., Result
 
 def test_buildenv_collision(workshop: Any) -> None:
     error = workshop.fail(_with_packages('env [ "true" 5 1 a "true" 5 1 c ]'))
-    assert error.code == "build-failed"
+    assert error.code == "collision"
     shown = str(error)
     assert "-a/bin/a" in shown and "-c/bin/a" in shown and "priority" in shown
 
@@ -63,6 +63,35 @@ def test_buildenv_collision(workshop: Any) -> None:
 def test_buildenv_priority(workshop: Any) -> None:
     place = workshop.build(_with_packages('env [ "true" 5 1 a "true" 4 1 c ]'))
     assert os.readlink(f"{place}/bin/a").endswith("-c/bin/a")
+
+
+def test_buildenv_sees_nothing_but_its_inputs(workshop: Any) -> None:
+    """Links are followed as in a sandbox: to inputs and to the few files that are everywhere, not to what this machine has."""
+    text = """
+      other = sh "other" "mkdir $out; echo > $out/file";
+      odd = n: sh "odd" "mkdir -p $out/top; cd $out/top; echo ${n} > file; ln -s /usr usr; ln -s /dev/null masked; ln -s ./.././top/file same
+        ln -s loop loop; ln -s ${builtins.storeDir} store; ln -s file/../file none; ln -s ${other} far; ln -s /usr/..${other} around
+        ln -s $(echo ${other} | sed s/.-other/0-other/) away";
+    """
+    place = workshop.build(f'let {PACKAGES} {text} in env [ "true" 5 1 (odd "1") "true" 6 1 (odd "2") ]')
+    assert _links(place).keys() == {"manifest.nix", "top", "top/file", "top/masked", "top/same", "top/far", "top/far/file"}
+
+
+def test_buildenv_is_checked(workshop: Any) -> None:
+    drv_path = workshop.instantiate(_with_packages('env [ "true" 5 1 a ]'))
+    workshop.realise(drv_path).check()
+    workshop.realise(drv_path, mode="check").check()
+
+
+@pytest.mark.parametrize("words", ['"true" 5', '"true" "x" 1 a', '"true" 5 2 a', '"true" 5 1 "/etc"', '"true" 5 1 "${a}/../../etc"'])
+def test_buildenv_of_nonsense(workshop: Any, words: str) -> None:
+    assert workshop.fail(_with_packages(f"env [ {words} ]")).code == "build-failed"
+
+
+def test_buildenv_of_folders_without_end(workshop: Any) -> None:
+    around = 'around = n: sh n "mkdir $out; ln -s . $out/x; ln -s . $out/y";'
+    error = workshop.fail(f'let {PACKAGES} {around} in env [ "true" 5 1 (around "a") "true" 6 1 (around "b") ]')
+    assert error.code == "build-failed" and "too deep" in str(error)
 
 
 def _archive(file: Path) -> None:
@@ -126,12 +155,13 @@ def test_fetchurl_says_who_one_is(workshop: Any, server: Any, tmp_path: Path) ->
     assert "se:cret" not in Path(workshop.build(text, netrc_file=str(netrc))).read_text()
 
 
-def test_a_builder_can_be_added(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_builder_can_be_added(workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "added_builder.py").write_text("from pathlib import Path\ndef build(environment, out): Path(out).write_text(environment['TEXT'])\n")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(builtin_builders, "_BUILDERS", dict(builtin_builders._BUILDERS))
-    builtin_builders.register("write", "pathlib:Path.write_text")
-    builtin_builders.register("mkdir", "nivalis.build.buildenv:build")
-    place = workshop.build('derivation { name = "x"; system = "builtin"; builder = "builtin:mkdir"; derivations = ""; PYTHONPATH = "/nonsense"; }')
-    assert os.listdir(place) == []
+    builtin_builders.register("added", "added_builder:build")
+    text = 'derivation { name = "x"; system = "builtin"; builder = "builtin:added"; TEXT = "here"; PYTHONPATH = "/nonsense"; }'
+    assert Path(workshop.build(text)).read_text() == "here"
 
 
 @pytest.fixture

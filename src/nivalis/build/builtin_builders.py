@@ -1,8 +1,9 @@
 """Builders that are part of this program: `builtin:fetchurl` and the like.
 
 They handle hostile input, so each runs in a process of its own, in the same sandbox as any builder: this module is what that process
-executes.  (What one only fetches may come without it: see `nivalis.build.downloads`.)  The derivation's environment comes in a file, not as the
-process's own, where a variable such as PYTHONPATH would be obeyed.  The sandbox is given Python and this package for it, read-only.
+executes.  (What one only fetches may come without it, see `nivalis.build.downloads`, and what only makes links, see `nivalis.build.buildenv`.)
+The derivation's environment comes in a file, not as the process's own, where a variable such as PYTHONPATH would be obeyed.  The sandbox is
+given Python and this package for it, read-only.
 
 What a builder of a fixed output has to know of the user's configuration (where mirrors are, who one is to a server) it is told by variables
 that whoever starts it finds out, outside the sandbox; a derivation never holds them.
@@ -43,7 +44,6 @@ __all__ = [
 
 PREFIX = "builtin:"
 _BUILDERS = {
-    "buildenv": "nivalis.build.buildenv:build",
     "debian-farm": "nivalis.debian.farm:build",
     "debian-fetch": "nivalis.debian.fetch:build",
     "debian-launchers": "nivalis.debian.launchers:build",
@@ -52,6 +52,8 @@ _BUILDERS = {
     "pypi-fetch": "nivalis.fetch.pypi:build",
     "unpack-channel": "nivalis.build.unpack_channel:build",
 }
+# What is no process of its own: see `nivalis.build.buildenv`.
+_HERE = ("buildenv",)
 # Who says, from the user's environment, what such a builder is told beside its derivation.
 _CONFIGURED = {
     "debian-fetch": "nivalis.debian.mirror:builder_variables",
@@ -78,7 +80,7 @@ def command(builder: str, out: str, variables: str) -> list[str]:
     """
     name = builder.removeprefix(PREFIX)
     if name not in _BUILDERS:
-        raise CannotBuildError(f"there is no builtin builder of that name: `{builder}`", hint=f"known are: {', '.join(sorted(_BUILDERS))}")
+        raise CannotBuildError(f"there is no builtin builder of that name: `{builder}`", hint=f"known are: {', '.join(sorted([*_BUILDERS, *_HERE]))}")
     return [*_PYTHON, __name__, _BUILDERS[name], out, variables]
 
 

@@ -218,12 +218,7 @@ class Job:
                 self._keep_mismatched(error)
                 raise
             check_output_conditions(store, self._drv_path, derivation, self._options, produced)
-            if self._mode == "check":
-                self._compare(produced)
-            elif self._mode == "repair":
-                self._repair(produced)
-            else:
-                self._keep([one for one in produced if one.path not in valid])
+            self._accept(produced, valid)
 
     def _find_inputs(self) -> set[str]:
         """The closure of what the derivation is built from."""
@@ -449,6 +444,15 @@ class Job:
         return any(place == inside or place.startswith(f"{inside}/") for inside in shown)
 
     # ---- the outputs ----
+
+    def _accept(self, produced: Sequence[Produced], valid: Collection[str]) -> None:
+        """Do with outputs what the mode says; `valid` are the paths that were before."""
+        if self._mode == "check":
+            self._compare(produced)
+        elif self._mode == "repair":
+            self._repair(produced)
+        else:
+            self._keep([one for one in produced if one.path not in valid])
 
     def _keep(self, produced: Sequence[Produced]) -> None:
         store = self._store

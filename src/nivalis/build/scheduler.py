@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from nivalis.build import sandbox
+from nivalis.build.buildenv import EnvironmentJob, is_environment
 from nivalis.build.downloads import Downloads
 from nivalis.build.errors import BuildError, BuildStoppedError, CannotBuildError, DependencyError
 from nivalis.build.events import BuildFailed, Event, Listener
@@ -73,7 +74,7 @@ class Scheduler:
                 raise CannotBuildError(f"nothing may be built, since `max-jobs` is 0: `{first}`", hint="`--max-jobs 1` allows one build at a time")
             # As CppNix: where there is no other way to build, the setting is not asked.
             is_isolated = self._settings.sandbox or self._settings.mode != "normal" or self._store.layout.is_moved
-            if is_isolated and not all(map(self._downloads.has, plan.goals.values())):
+            if is_isolated and not all(is_environment(goal.derivation) or self._downloads.has(goal) for goal in plan.goals.values()):
                 self._program = sandbox.check_available()
         waiting = {path: {*goal.needs, *goal.fetches} for path, goal in plan.goals.items()}
         dependents: dict[str, list[str]] = {}
@@ -174,8 +175,10 @@ class Scheduler:
             if self._downloads.has(goal):
                 self._downloads.run(goal, self._mounter)
                 return
-            is_worked = self._program is not None and self._workers.may_run(goal.derivation)
-            job = (WorkedJob if is_worked else Job)(
+            kind: type[Job] = EnvironmentJob if is_environment(goal.derivation) else Job
+            if self._program is not None and self._workers.may_run(goal.derivation):
+                kind = WorkedJob
+            job = kind(
                 self._store,
                 goal.drv_path,
                 goal.derivation,

@@ -143,10 +143,8 @@ class _Work:
         result = self._building.realise(paths)
         if result.exit_status:
             for path, error in result.failures.items():
-                if derivation_name(path) == ENVIRONMENT_NAME and error.code == "build-failed":
-                    error.hint = (
-                        "the profile stays as it is; `-i --priority NUMBER` or `--set-flag priority NUMBER NAME` say which of two packages wins"
-                    )
+                if derivation_name(path) == ENVIRONMENT_NAME:
+                    error.hint = "; ".join(filter(None, [error.hint, "the profile stays as it is"]))
             raise _BuildsFailedError(result)
 
     def _has(self, path: str) -> bool:
