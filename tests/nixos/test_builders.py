@@ -19,6 +19,7 @@ from nixos_systems import NIXOS
 
 TREE = NIXOS / "lib/make-tree.py"
 INITRD = NIXOS / "modules/system/boot/make-initrd.py"
+PARTITIONS = NIXOS / "modules/system/boot/partitions.sh"
 MANUAL = NIXOS / "modules/misc/make-manual.py"
 BUNDLE = NIXOS / "modules/security/make-bundle.py"
 
@@ -109,12 +110,17 @@ MODULES: dict[str, str | bytes] = {
 
 def describe(tmp_path: Path, **more: object) -> dict[str, object]:
     tree = write(tmp_path / "modules", MODULES)
-    write(tmp_path, {"busybox": "busybox", "init": "#!/bin/busybox sh\nverbose=@verbose@\n"})
+    write(tmp_path, {"busybox": "busybox", "e2fsck": "e2fsck", "library": "library", "init": "#!/bin/busybox sh\nverbose=@verbose@\n"})
     return {
         "tree": str(tree),
         "busybox": str(tmp_path / "busybox"),
         "script": str(tmp_path / "init"),
-        "mounts": [{"what": "/dev/vda1", "where": "/", "type": "ext4", "options": ["noatime", "discard"]}],
+        "library": str(tmp_path / "library"),
+        "checker": str(tmp_path / "e2fsck"),
+        "mounts": [
+            {"what": "/dev/vda1", "where": "/", "type": "ext4", "options": ["noatime", "discard"], "check": True},
+            {"what": "tmpfs", "where": "/var", "type": "tmpfs", "options": ["mode=755"], "check": False},
+        ],
         "load": ["loop"],
         "available": ["virtio_pci", "nvme", "never"],
         "filesystems": ["ext4", "auto"],
@@ -155,7 +161,9 @@ def test_an_initrd(tmp_path: Path) -> None:
         f"modules/{name}.ko" for name in ("loop", "ext4", "crc32c_generic", "virtio", "virtio_ring", "virtio-pci")
     }
     assert files["modules/virtio_ring.ko"][1] == b"ring" and files["dev/console"][0] == 0o020600
-    assert files["mounts"][1] == b"/dev/vda1 / ext4 noatime,discard\n" and files["init"] == (0o100755, b"#!/bin/busybox sh\nverbose=1\n")
+    assert files["mounts"][1] == b"/dev/vda1 / ext4 noatime,discard check\ntmpfs /var tmpfs mode=755\n"
+    assert (files["bin/e2fsck"], files["partitions.sh"][1]) == ((0o100755, b"e2fsck"), b"library")
+    assert files["init"] == (0o100755, b"#!/bin/busybox sh\nverbose=1\n")
     functions = files["modules.sh"][1].decode()
     assert "  load loop /modules/loop.ko\n  load ext4 /modules/crc32c_generic.ko /modules/ext4.ko\n" in functions
     assert "load virtio_pci /modules/virtio_ring.ko /modules/virtio.ko /modules/virtio-pci.ko ;; esac" in functions
@@ -175,6 +183,28 @@ def test_a_shell_understands_it(tmp_path: Path) -> None:
     assert done.stdout.split() == ["loop", "ext4", "virtio_pci", "max_loop=8"]
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("dos\nlabel-id: 0x0234abcd", ["0234abcd-01", "0234abcd-02"]),
+        ("gpt", ["6f1c0d5e-2b7a-4c3d-9e8f-001122334455", "a0b1c2d3-e4f5-4678-89ab-cdef01234567"]),
+    ],
+)
+def test_names_of_partitions(tmp_path: Path, label: str, expected: list[str]) -> None:
+    """As sfdisk wrote them, read by what the initrd's shell has; here with this machine's programs of the same names."""
+    sfdisk = shutil.which("sfdisk", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if sfdisk is None or shutil.which("hexdump") is None:
+        pytest.skip("no sfdisk or no hexdump on this machine")
+    with open(tmp_path / "disk", "wb") as file:
+        file.truncate(8 << 20)
+    names = [f", uuid={name}" if label == "gpt" else "" for name in expected]
+    script = f"label: {label}\n" + "".join(f"size=1M{name}\n" for name in names)
+    subprocess.run([sfdisk, "--quiet", tmp_path / "disk"], input=script, text=True, check=True)
+    asked = "; ".join(f"name_partition {tmp_path}/disk {number} 512" for number in (1, 2))
+    done = subprocess.run(["sh", "-euc", f". {PARTITIONS}; {asked}"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == expected
+
+
 def test_a_module_that_there_is_not(tmp_path: Path) -> None:
     done = make_initrd(tmp_path, load=["never"])
     assert done.returncode == 1 and "no such module: `never`" in done.stderr
@@ -183,6 +213,7 @@ def test_a_module_that_there_is_not(tmp_path: Path) -> None:
 def test_the_initrd_script_is_sh() -> None:
     script = NIXOS / "modules/system/boot/initrd.sh"
     subprocess.run(["sh", "-n", script], check=True)
+    subprocess.run(["sh", "-n", PARTITIONS], check=True)
     assert {"match_device", "load_always", "options_of", "pre_device", "post_device", "post_mount"} <= set(re.findall(r"\w+", script.read_text()))
 
 

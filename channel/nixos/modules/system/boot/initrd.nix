@@ -1,7 +1,7 @@
 /**
   The initrd: the little system that finds the root file system and hands the machine over to the real one.
 
-  It is Busybox, the modules that disks need, and a script.  The kernel's command line may say otherwise where the root is (`root=`,
+  It is Busybox, the modules that disks need, e2fsck, and a script.  The kernel's command line may say otherwise where the root is (`root=`,
   `rootfstype=`, `rootflags=`), and says what is started on it (`init=`).
 */
 { config, lib, pkgs, utils, ... }:
@@ -11,7 +11,9 @@ let
 
   needed = lib.sort (a: b: a.mountPoint < b.mountPoint) (builtins.filter utils.fsNeededForBoot (builtins.attrValues config.fileSystems));
   whatOf = fs: if fs.device != null then fs.device else "/dev/disk/by-label/${fs.label}";
-  mounts = map (fs: { where = fs.mountPoint; what = whatOf fs; type = fs.fsType; inherit (fs) options; }) needed;
+  # The kernel mounts those of other types whatever has become of them, and replays their journals.
+  isChecked = fs: cfg.checkJournalingFS && !fs.noCheck && lib.elem fs.fsType [ "ext2" "ext3" "ext4" ];
+  mounts = map (fs: { where = fs.mountPoint; what = whatOf fs; type = fs.fsType; inherit (fs) options; check = isChecked fs; }) needed;
 
   commands = example: description: mkOption { type = types.lines; default = ""; inherit example description; };
 
@@ -21,6 +23,8 @@ let
         tree = "${config.system.build.modules}/lib/modules/${config.system.build.kernelVersion}";
         busybox = "${pkgs.debian.busybox-static}/bin/busybox";
         script = "${./initrd.sh}";
+        library = "${./partitions.sh}";
+        checker = if lib.any isChecked needed then "${pkgs.debian.e2fsck-static}/sbin/e2fsck.static" else null;
         inherit mounts;
         load = cfg.kernelModules;
         available = cfg.availableKernelModules;
@@ -65,6 +69,12 @@ in
       default = [ ];
       example = [ "xfs" ];
       description = "Types of file systems that the initrd can mount, beside those that it has to.";
+    };
+    checkJournalingFS = mkOption {
+      type = types.bool;
+      default = true;
+      example = false;
+      description = "Whether the initrd checks file systems of ext2, ext3 and ext4 before it mounts them, and mends what needs no decision.";
     };
     preDeviceCommands = commands "echo looking for disks" "What the initrd's shell does before modules are loaded.";
     postDeviceCommands = commands "blkid" "What it does once disks are there, before anything is mounted.";

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# The first program of the machine.  `make-initrd.py` adds `modules.sh` (match_device, load_always), `mounts` and `commands.sh` beside it.
+# The first program of the machine.  `make-initrd.py` adds `modules.sh` (match_device, load_always), `mounts`, `commands.sh` and `partitions.sh`
+# beside it, and the program e2fsck if a file system is to be checked.
 
 /bin/busybox mkdir -p /dev /proc /root /run /sys /tmp /sbin /usr/bin /usr/sbin
 /bin/busybox --install -s
@@ -59,6 +60,7 @@ load_for_devices() {
 
 . /modules.sh
 . /commands.sh
+. /partitions.sh
 
 pre_device
 load_always
@@ -73,7 +75,9 @@ find_device() {
   case $1 in
     /dev/disk/by-label/*) findfs "LABEL=${1#/dev/disk/by-label/}" ;;
     /dev/disk/by-uuid/*) findfs "UUID=${1#/dev/disk/by-uuid/}" ;;
+    /dev/disk/by-partuuid/*) find_partition "${1#/dev/disk/by-partuuid/}" ;;
     LABEL=* | UUID=*) findfs "$1" ;;
+    PARTUUID=*) find_partition "${1#PARTUUID=}" ;;
     /dev/*) if [ -b "$1" ]; then echo "$1"; fi ;;
     *) echo "$1" ;;
   esac 2> /dev/null
@@ -92,23 +96,35 @@ wait_for_device() {
   done
 }
 
-# what, where, type, options; in the order in which they have to be mounted
+# What is wrong without being dangerous is mended without a question.
+check_device() {
+  say "checking $device"
+  e2fsck -p "$device"
+  status=$?
+  # The bits of fsck(8): 1 is mended, 2 asks for a new start, those from 4 on are left for somebody.
+  if [ $((status & 2)) != 0 ]; then reboot -f; fi
+  if [ $status -ge 4 ]; then fail "$device has errors, which \`e2fsck $device\` asks about"; fi
+}
+
+# what, where, type, options, whether it is checked; in the order in which they have to be mounted
 mount_one() {
-  what=$1 where=$2 kind=$3 options=$4
+  what=$1 where=$2 kind=$3 options=$4 checked=$5
   if [ "$where" = / ]; then
     what=${root:-$what} kind=${type:-$kind} options=${flags:-$options}
     options=$options${access:+,$access}
   fi
   wait_for_device "$what"
+  if [ -n "$checked" ]; then check_device; fi
   say "mounting $device on $where"
   mkdir -p "/root$where"
   mount -t "$kind" -o "$options" "$device" "/root$where" || fail "$device cannot be mounted on $where"
 }
 has_root=
-while read -r what where kind options; do
+# Programs have the console for their questions, so the list is read beside it.
+while read -r what where kind options checked <&3; do
   if [ "$where" = / ]; then has_root=1; fi
-  mount_one "$what" "$where" "$kind" "$options"
-done < /mounts
+  mount_one "$what" "$where" "$kind" "$options" "$checked"
+done 3< /mounts
 if [ -z "$has_root" ]; then mount_one "$root" / "${type:-auto}" defaults; fi
 post_mount
 

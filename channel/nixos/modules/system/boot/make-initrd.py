@@ -2,7 +2,8 @@
 
 It runs as a builder.  The variable `descriptionPath` names a file of JSON: `tree` is a kernel's folder of modules with the index of depmod(8);
 `load` are modules that are loaded in any case, `available` those that are loaded for their devices, `filesystems` types of what is mounted;
-`mounts`, `commands` and `configuration` (lines of modprobe.d(5), of which `options` count) are what the script works with.
+`mounts`, `commands` and `configuration` (lines of modprobe.d(5), of which `options` count) are what the script works with; `library` is a part of it in
+a file of its own, and `checker` a program that checks those of the mounts which say `check`, or null.
 
 A module that is part of the kernel itself needs no file.  One of `available` that the kernel does not have is left out, since the list is
 for all kernels; one of `load` is an error.
@@ -20,6 +21,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Callable, Iterable
+from typing import Any
 
 _UNPACK: dict[str, Callable[[bytes], bytes]] = {".ko": bytes, ".xz": lzma.decompress, ".gz": gzip.decompress}
 
@@ -43,7 +45,12 @@ def main() -> None:
         archive.add("init", script.read().replace("@verbose@", "1" if wanted["verbose"] else "").encode(), 0o755)
     archive.add("modules.sh", _write_functions(modules, chosen, [path for path in load if path], wanted["configuration"]).encode())
     archive.add("commands.sh", _write_commands(wanted["commands"]).encode())
-    archive.add("mounts", "".join(f"{one['what']} {one['where']} {one['type']} {','.join(one['options'])}\n" for one in wanted["mounts"]).encode())
+    if wanted["checker"] is not None:
+        with open(wanted["checker"], "rb") as program:
+            archive.add("bin/e2fsck", program.read(), 0o755)
+    with open(wanted["library"], "rb") as library:
+        archive.add("partitions.sh", library.read())
+    archive.add("mounts", "".join(map(_write_mount, wanted["mounts"])).encode())
     for path in files:
         archive.add(_place(path), modules.read(path))
     out = variables["out"]
@@ -157,6 +164,10 @@ def _write_functions(modules: _Modules, chosen: Iterable[str], load: Iterable[st
             "",
         ]
     )
+
+
+def _write_mount(one: dict[str, Any]) -> str:
+    return " ".join([one["what"], one["where"], one["type"], ",".join(one["options"]), *(["check"] if one["check"] else [])]) + "\n"
 
 
 def _quote(pattern: str) -> str:
