@@ -1,0 +1,9 @@
+# A machine that can change itself, as a container.  Two of these, with other folders, differ in one service.
+{
+  boot.isContainer = true;
+  networking.hostName = "web1";
+  networking.firewall.allowedTCPPorts = [ 80 ];
+  services.openssh.enable = true;
+  services.lighttpd = { enable = true; document-root = "/srv/@folder@"; };
+  programs.nivalis.enable = true;
+}
