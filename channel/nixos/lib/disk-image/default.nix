@@ -1,7 +1,7 @@
 /**
   A disk with a system on it, as one file: `{ config; lib; pkgs; … }` -> derivation.
 
-  The builder is `make.py` with Debian's own tools (mke2fs, debugfs, sfdisk, GRUB, qemu-img) as its /usr: an ordinary build, that needs no root, no
+  The builder is `make.py` with Debian's own tools (mke2fs, debugfs, sfdisk, GRUB) as its /usr: an ordinary build, that needs no root, no
   loop device, no mount and no virtual machine, and gives the same bytes each time.
 
   `contents` are further files: `{ "etc/nixos/configuration.nix" = path; }`, copied with what they hold.  `channels`, where it is not null, is the user
@@ -26,9 +26,10 @@ let
   formats = [ "raw" "qcow2" "qcow2-zstd" "tar" ];
   inherit (config.system.build) toplevel;
 
-  farm = pkgs.makeFarm (with pkgs.debian; [ python3 e2fsprogs fdisk grub-common grub-pc-bin qemu-utils ]);
-  # The packages of this folder and of the programs of the machine, of which the boot menu's writer is one.
-  libraries = [ "${config.system.build.target}" "${pkgs.nivalis.source}" ];
+  farm = pkgs.makeFarm (with pkgs.debian; [ python3 e2fsprogs fdisk grub-common grub-pc-bin libzstd1 ]);
+  scripts = builtins.path { name = "disk-image"; path = ./.; filter = path: _: lib.hasSuffix ".py" path; };
+  # What the builder is made of, the programs of the machine, of which the boot menu's writer is one, and the store's database.
+  libraries = [ "${scripts}" "${config.system.build.target}" "${pkgs.nivalis.source}" ];
 in
 assert lib.assertOneOf "format" format formats;
 derivation {
@@ -36,7 +37,7 @@ derivation {
   inherit (pkgs) system;
   __structuredAttrs = true;
   builder = "${farm}/usr/bin/python3";
-  args = [ "-S" "-B" "-P" "${./make.py}" ];
+  args = [ "-S" "-B" "-P" "${scripts}/make.py" ];
   preferLocalBuild = true;
   allowSubstitutes = false;
   # A machine's disk has no use for what it was made from.

@@ -64,8 +64,8 @@ def main() -> None:
         attributes = json.load(file)
     description = attributes["description"]
     sys.path[:0] = description["libraries"]
-    # A clock for e2fsprogs.
-    os.environ["E2FSPROGS_FAKE_TIME"] = str(EPOCH)
+    # A clock for e2fsprogs; e2fsck has one of its own.
+    os.environ["E2FSPROGS_FAKE_TIME"] = os.environ["E2FSCK_TIME"] = str(EPOCH)
     os.environ["PATH"] = "/usr/sbin:/usr/bin"
     out = attributes["outputs"]["out"]
     os.mkdir(out)
@@ -79,10 +79,10 @@ def main() -> None:
     disk = f"{target}.raw" if kind == "raw" else "disk.raw"
     write_disk(disk, tree, description)
     if kind != "raw":
-        tell("writing the image")
-        options = ["-o", "compression_type=zstd"] if kind == "qcow2-zstd" else []
-        # More than one coroutine would place clusters as they come.
-        run("qemu-img", "convert", "-m", "1", "-f", "raw", "-O", "qcow2", "-c", *options, disk, f"{target}.qcow2")
+        from qcow2 import write_qcow2
+
+        tell("compressing the image")
+        write_qcow2(disk, f"{target}.qcow2", "zstd" if kind == "qcow2-zstd" else "zlib", int(os.environ["NIX_BUILD_CORES"]))
 
 
 def tell(step: str) -> None:
