@@ -7,6 +7,7 @@ waits for minutes.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -155,31 +156,60 @@ class Container:
 class Emulated:
     """A system that runs on its own kernel in QEMU, on a disk with nothing but its closure.  A console is on the serial line.
 
-    `disks` are sizes of further disks in bytes, `words` more of the kernel's command line.
+    `disks` are further disks, files or sizes in bytes; `words` more of the kernel's command line.  The root's file system is in the whole first disk,
+    or, where `table` is a script of sfdisk(8), in the one partition that this makes from 1 MiB on; `spoil` is done to it, by debugfs(8).
     """
 
-    def __init__(self, factory: Factory, toplevel: str, folder: Path, disks: tuple[int, ...] = (), words: str = "") -> None:
+    def __init__(
+        self,
+        factory: Factory,
+        toplevel: str,
+        folder: Path,
+        disks: tuple[int | Path, ...] = (),
+        words: str = "",
+        table: str = "",
+        spoil: str = "",
+    ) -> None:
         qemu, mke2fs = _find("qemu-system-x86_64"), _find("mke2fs")
         store = folder / "root/nix/store"
         store.mkdir(parents=True)
         for path in factory.closure(toplevel):
             subprocess.run(["cp", "-a", factory.real(path), store / Path(path).name], check=True)
         image = folder / "disk"
+        start = 1 << 20 if table else 0
         with open(image, "wb") as file:
             file.truncate(3 << 30)
-        subprocess.run([mke2fs, "-q", "-t", "ext4", "-L", "nixos", "-d", folder / "root", image], check=True)
+        if table:
+            subprocess.run([_find("sfdisk"), "--quiet", image], input=table, text=True, check=True)
+        size = [f"{(3 << 20) - 2048}k"] if table else []
+        subprocess.run([mke2fs, "-q", "-F", "-t", "ext4", "-L", "nixos", "-E", f"offset={start}", "-d", folder / "root", image, *size], check=True)
+        if spoil:
+            subprocess.run([_find("debugfs"), "-w", "-R", spoil, f"{image}?offset={start}"], check=True, capture_output=True)
         shutil.rmtree(folder / "root")
         real = factory.real(toplevel)
         parameters = (real / "kernel-params").read_text()
         argv = [qemu, "-accel", "tcg", "-m", "1024", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none"]
         argv += ["-kernel", str(factory.real(os.readlink(real / "kernel"))), "-initrd", str(factory.real(os.readlink(real / "initrd")))]
         argv += ["-append", f"{parameters} init={toplevel}/init {words}", "-drive", f"file={image},format=raw,if=virtio,cache=unsafe"]
-        for index, size in enumerate(disks):
-            with open(folder / f"disk{index}", "wb") as file:
-                file.truncate(size)
-            argv += ["-drive", f"file={folder}/disk{index},format=raw,if=virtio,cache=unsafe"]
+        for index, disk in enumerate(disks):
+            place = disk if isinstance(disk, Path) else folder / f"disk{index}"
+            if not isinstance(disk, Path):
+                with open(place, "wb") as file:
+                    file.truncate(disk)
+            argv += ["-drive", f"file={place},format=raw,if=virtio,cache=unsafe"]
         argv += ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"]
+        self._agent = folder / "agent"
+        for end in ("in", "out"):
+            os.mkfifo(f"{self._agent}.{end}")
+        argv += ["-device", "virtio-serial", "-chardev", f"pipe,id=agent,path={self._agent}"]
+        argv += ["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]
         self._start(argv, folder / "console")
+
+    def ask_agent(self, command: str) -> object:
+        """What QEMU's agent in the guest, which runs, answers."""
+        with open(f"{self._agent}.in", "w") as ask, open(f"{self._agent}.out") as answer:
+            print(json.dumps({"execute": command}), file=ask, flush=True)
+            return json.loads(answer.readline())["return"]
 
     def _start(self, argv: list[str], log: Path) -> None:
         self._log = log

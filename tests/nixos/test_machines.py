@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from nivalis.build import BuildSettings, realise
 from nivalis.lang import EvalSettings, Evaluator
-from nixos_machines import Container, Emulated, Factory, open_factory
+from nixos_machines import Container, Emulated, Factory, _find, open_factory
 from nixos_systems import SYSTEM
 
 COMMON = """
@@ -30,7 +31,17 @@ COMMON = """
   system.activationScripts.mine.text = "echo $systemConfig > /run/mine";
 """
 BOX = f"""{{ pkgs, ... }}: {{ boot.isContainer = true; networking.hostName = "box"; {COMMON} }}"""
-SERVER = f"""{{ pkgs, ... }}: {{
+# A server of NTP for which it is always the tenth of January of 2033.
+CLOCK = """
+import socket, struct
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.bind(("127.0.0.1", 123))
+    while True:
+        asked, sender = s.recvfrom(100)
+        now = struct.pack(">II", 1988971200 + 2208988800, 0)
+        s.sendto(struct.pack(">BBBbIII", 0x24, 1, 4, -20, 0, 0, 0x4C4F434C) + now + asked[40:48] + now + now, sender)
+"""
+SERVER = f"""{{ pkgs, utils, ... }}: let clock = ''{CLOCK}''; in {{
   networking.hostName = "web1";
   fileSystems."/" = {{ device = "/dev/disk/by-label/nixos"; fsType = "ext4"; }};
   fileSystems."/data" = {{ device = "/dev/vdb"; fsType = "ext4"; autoFormat = true; }};
@@ -44,6 +55,14 @@ SERVER = f"""{{ pkgs, ... }}: {{
     loader.grub.enable = false;
   }};
   services.getty.autologinUser = "root";
+  services.qemuGuest.enable = true;
+  services.udev.extraRules = ''KERNEL=="vdb", SYMLINK+="for-data"'';
+  services.timesyncd.servers = [ "127.0.0.1" ];
+  systemd.services.clock = {{
+    wantedBy = [ "sysinit.target" ]; before = [ "systemd-timesyncd.service" ]; unitConfig.DefaultDependencies = false;
+    environment.PYTHONHOME = "${{utils.python}}/usr";
+    serviceConfig.ExecStart = "${{utils.python}}/usr/bin/python3 -S ${{pkgs.writeText "clock.py" clock}}";
+  }};
   console = {{ keyMap = "de"; font = "Lat2-Terminus16"; }};
   programs.bash.promptInit = "PS1=";
   {COMMON}
@@ -123,8 +142,7 @@ def test_the_same_bytes_twice(factory: Factory, what: str) -> None:
 def test_a_server_on_its_own_kernel(factory: Factory, tmp_path: Path) -> None:
     machine = Emulated(factory, factory.build(SERVER), tmp_path, disks=(64 << 20,))
     try:
-        machine.wait_for("root.*automatic login")
-        machine.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo")
+        machine.log_in()
         assert machine.run("systemctl is-system-running --wait") == "running", machine.run("systemctl --failed")
         assert machine.run("uname -r; hostname") == f"{os.readlink(factory.real(factory.build(SERVER)) / 'kernel').rpartition('vmlinuz-')[2]}\nweb1"
         assert machine.run("findmnt -no SOURCE,FSTYPE /; findmnt -no SOURCE,FSTYPE /data").split() == ["/dev/vda", "ext4", "/dev/vdb", "ext4"]
@@ -138,9 +156,57 @@ def test_a_server_on_its_own_kernel(factory: Factory, tmp_path: Path) -> None:
         assert machine.run("resolvectl dns | grep -o 10.0.2.3; ip -4 -br address | grep -o 10.0.2.15").split() == ["10.0.2.3", "10.0.2.15"]
         assert machine.run("date +%Z; id -nG alice; hi").splitlines() == ["GMT", "users sudo", "hi"]
         assert machine.run("man -w configuration.nix").startswith("/usr/local/share/man/man5")
+        assert machine.run("readlink -f /dev/for-data") == "/dev/vdb"
+        assert machine.ask_agent("guest-get-host-name") == {"host-name": "web1"}
+        machine.run("while ! timedatectl show-timesync | grep -q ServerAddress=127.0.0.1; do sleep 1; done")
+        assert machine.run("while [ $(date +%Y) != 2033 ]; do sleep 1; done; date -u +%F") == "2033-01-10"
         machine.run("systemctl poweroff")
         assert machine.wait_for_end() == 0
         assert "Power down" in machine.said
+    finally:
+        machine.kill()
+
+
+GUID, SIGNATURE = "6f1c0d5e-2b7a-4c3d-9e8f-001122334455", "0x0234abcd"
+PARTITIONS = f"""{{
+  fileSystems."/" = {{ device = "/dev/disk/by-partuuid/{GUID.upper()}"; fsType = "ext4"; }};
+  fileSystems."/var/log" = {{ device = "PARTUUID={SIGNATURE[2:]}-01"; fsType = "ext4"; }};
+  boot = {{ kernelParams = [ "console=ttyS0" ]; loader.grub.enable = false; }};
+  services.getty.autologinUser = "root";
+  programs.bash.promptInit = "PS1=";
+}}"""
+
+
+def test_disks_are_known_by_their_partitions_and_mended_before_they_are_mounted(factory: Factory, tmp_path: Path) -> None:
+    """Of either kind of table, in the initrd; one of the two file systems has counted wrong."""
+    logs = tmp_path / "logs"
+    with open(logs, "wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run([_find("sfdisk"), "--quiet", logs], input=f"label: dos\nlabel-id: {SIGNATURE}\nstart=2048\n", text=True, check=True)
+    subprocess.run([_find("mke2fs"), "-q", "-F", "-t", "ext4", "-E", f"offset={1 << 20}", logs, f"{(64 << 10) - 2048}k"], check=True)
+    table = f"label: gpt\nstart=2048, uuid={GUID}\n"
+    machine = Emulated(factory, factory.build(PARTITIONS), tmp_path, disks=(logs,), table=table, spoil="set_super_value free_inodes_count 1")
+    try:
+        machine.log_in()
+        assert "stage 1: checking /dev/vda1" in machine.said and "stage 1: checking /dev/vdb1" in machine.said
+        assert "Free inodes count wrong" in machine.said
+        assert machine.run("systemctl is-system-running --wait") == "running", machine.run("systemctl --failed")
+        assert machine.run("findmnt -no SOURCE /; findmnt -no SOURCE /var/log").split() == ["/dev/vda1", "/dev/vdb1"]
+        machine.type("systemctl poweroff\n")
+        assert machine.wait_for_end() == 0
+    finally:
+        machine.kill()
+    done = subprocess.run([_find("e2fsck"), "-fn", f"{tmp_path}/disk?offset={1 << 20}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_root_that_is_broken(factory: Factory, tmp_path: Path) -> None:
+    """It is not mounted: what mending costs is for somebody to decide."""
+    machine = Emulated(factory, factory.build(SERVER), tmp_path, words="boot.panic_on_fail", spoil="clri /nix")
+    try:
+        machine.wait_for("stage 1: error: /dev/vda has errors")
+        assert machine.wait_for_end() == 0
+        assert "stage 1: mounting /dev/vda on /" not in machine.said
     finally:
         machine.kill()
 

@@ -2,8 +2,8 @@
 
 It runs as a builder.  The variable `descriptionPath` names a file of JSON: `tree` is a kernel's folder of modules with the index of depmod(8);
 `load` are modules that are loaded in any case, `available` those that are loaded for their devices, `filesystems` types of what is mounted;
-`mounts`, `commands` and `configuration` (lines of modprobe.d(5), of which `options` count) are what the script works with; `library` is a part of it in
-a file of its own, and `checker` a program that checks those of the mounts which say `check`, or null.
+`mounts`, `commands` and `configuration` (lines of modprobe.d(5), of which `options` count) are what the script works with; `library` is a part
+of it in a file of its own, and `checker` a program that checks those of the mounts which say `check`, or null.
 
 A module that is part of the kernel itself needs no file.  One of `available` that the kernel does not have is left out, since the list is
 for all kernels; one of `load` is an error.
