@@ -1,4 +1,4 @@
-"""The kernel's face to Python: formats (crate nix-formats) and language (crate nix-lang).
+"""The kernel's face to Python: formats (crates nix-formats, elf-edit, debian-index) and language (crate nix-lang).
 
 Written by hand and checked against the built module.  Functions that work on files or on much data release the interpreter's
 lock.  Store paths are absolute `str`; `store_dir` is the logical store directory without a slash at its end.  Where Nix has bytes
@@ -26,12 +26,14 @@ __all__ = [
     "base32_encode",
     "builtin_docs",
     "check_store_path_name",
+    "compare_debian_versions",
     "copy_path",
     "derivation_outputs",
     "derivation_references",
     "dump_nar",
     "edit_elf",
     "error_codes",
+    "find_circles",
     "hash_bytes",
     "hash_file",
     "hash_nar",
@@ -47,6 +49,7 @@ __all__ = [
     "parse_content_address",
     "parse_derivation",
     "parse_store_path",
+    "read_debian_index",
     "read_elf",
     "remove_tree",
     "restore_nar",
@@ -257,6 +260,20 @@ def edit_elf(path: StrPath, *, interpreter: str | None = None, runpath: str | No
 
     An empty `runpath` is none.  Raises ElfError as `read_elf` does, and for files that are laid out too strangely; these stay as they were.
     """
+
+# ---- Debian's archives: crate debian-index ----
+
+def read_debian_index(text: bytes) -> tuple[list[dict[str, str]], dict[str, str] | None]:
+    """The packages in paragraphs of an index, up to the first that has a field missing, or one that cannot be; and that one.
+
+    A package is the fields that `nivalis.debian.index.Stanza` tells of, as they stand there.
+    """
+
+def compare_debian_versions(one: str, other: str) -> int:
+    """Which version dpkg takes for the later: -1, 0 or 1.  Raises ValueError for an epoch that is no number."""
+
+def find_circles(needs: dict[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """The sets of more than one name, sorted, each of whom needs all others of its set, itself or through others."""
 
 # ---- the language ----
 

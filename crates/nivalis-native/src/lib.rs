@@ -9,6 +9,7 @@
 //! What it does not do: it keeps no state, and it opens no file but those that it is handed by path or descriptor. The Python
 //! face of it is `_native.pyi`, written by hand and checked against the built module.
 
+mod debian;
 mod elf;
 mod errors;
 mod eval_errors;
@@ -27,6 +28,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::debian::register(module)?;
         super::elf::register(module)?;
         super::formats::register(module)?;
         super::lang::register(module)

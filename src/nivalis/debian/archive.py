@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,14 @@ class SnapshotMaker:
             if last is not None and before is not None and before.is_of(releases, architecture):
                 return last
             with _without_collector():
-                read = [self._fetch_packages(pocket, component, architecture, folder) for pocket in pockets for component in address.components]
-                packages = join_pockets(read, architecture)
+                # One index is read while the next one comes.
+                with ThreadPoolExecutor() as pool:
+                    read = [
+                        pool.submit(list, self._fetch_packages(pocket, component, architecture, folder))
+                        for pocket in pockets
+                        for component in address.components
+                    ]
+                    packages = join_pockets((one.result() for one in read), architecture)
                 resolution = Resolver(packages, architecture).resolve()
                 return self.store.add_made(
                     f"debian-{pockets[0].release.codename or address.suite}-snapshot",

@@ -3,8 +3,8 @@
 What the Release says of a compressed index (size, SHA-256) is checked before anything looks into it; how large it may become is what the
 Release says of the plain one.  Decompressing goes on in a thread of its own, without Python's lock, while what has come is read.
 
-A package is a plain dict with the fields that matter to anybody here, by their names in the index: sixty thousand of anything more elaborate
-would take longer than all else.  `Stanza` says which fields there are.
+The kernel reads it.  A package is a plain dict with the fields that matter to anybody here, by their names in the index: sixty thousand of
+anything more elaborate would take longer than all else.
 """
 
 from __future__ import annotations
@@ -14,34 +14,28 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from operator import itemgetter
 from queue import Queue
 from threading import Thread
 from typing import NoReturn
 
+from nivalis._native import read_debian_index
 from nivalis.debian.errors import ArchiveIndexError
 from nivalis.debian.release import IndexFile, Release
-from nivalis.debian.version import version_key
+from nivalis.debian.version import compare
 
 __all__ = ["Stanza", "check_index", "join_pockets", "plan_index", "read_packages"]
 
-# Package, Version, Architecture, Filename, Size and SHA256 are in every one; the others where the index has them.
+# Package, Version, Architecture, Filename, Size and SHA256 are in every one; where the index has them also Source, Installed-Size, Provides,
+# Pre-Depends, Depends, Description, Multi-Arch, Homepage, Section, Priority and Essential.
 Stanza = dict[str, str]
 
 _NEEDED = ("Version", "Architecture", "Filename", "Size", "SHA256")
-_FIELDS = re.compile(
-    r"^(Package|Source|Version|Installed-Size|Architecture|Provides|Pre-Depends|Depends|Description|Multi-Arch|Homepage|Section|Priority|Essential"
-    r"|Filename|Size|SHA256):[ \t]*(.*(?:\n[ \t].*)*)",
-    re.MULTILINE,
-)
 _KINDS = (".xz", ".gz", "")
 # Beyond any index that there is, for a Release that does not say how large the plain one is.
 _MOST_BYTES = 1 << 30
 _PIECE = 1 << 22
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 _VERSION = re.compile(r"[A-Za-z0-9.+~:-]+")
-# The fields that every package has, as they can be: to look at them one by one would take as long as reading them.
-_SOUND = re.compile(rf"{_NAME.pattern}\n{_VERSION.pattern}\n[a-z0-9-]+\n(?!/|(?:[^\n]*/)?\.\.(?:/|\n))[^\n]+\n[0-9]+\n[0-9a-f]{{64}}")
 
 
 def plan_index(release: Release, component: str, architecture: str, place: str) -> tuple[IndexFile, int]:
@@ -76,19 +70,11 @@ def check_index(data: bytes, wanted: IndexFile, place: str) -> None:
 
 def read_packages(data: bytes, path: str, most: int, place: str) -> Iterator[Stanza]:
     """The packages in a checked index; `path` ends as it is compressed, `most` bytes are the most it may hold.  Raises ArchiveIndexError."""
-    fields, vital_fields, is_sound = _FIELDS.findall, itemgetter("Package", *_NEEDED), _SOUND.fullmatch
     for text in _texts(_pieces(data, path, most, place)):
-        for paragraph in text.split("\n\n"):
-            stanza = dict(fields(paragraph))
-            try:
-                vital = "\n".join(vital_fields(stanza))
-            except KeyError:
-                if not stanza:
-                    continue
-                vital = ""
-            if not is_sound(vital):
-                _refuse(stanza, place)
-            yield stanza
+        packages, unsound = read_debian_index(text)
+        yield from packages
+        if unsound is not None:
+            _refuse(unsound, place)
 
 
 def _refuse(stanza: Stanza, place: str) -> NoReturn:
@@ -105,7 +91,7 @@ def _refuse(stanza: Stanza, place: str) -> NoReturn:
     raise ArchiveIndexError(f"package `{name}` has a file that cannot be: `{stanza['Filename']}`", where=place)
 
 
-def _texts(pieces: Iterable[bytes]) -> Iterator[str]:
+def _texts(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Whole paragraphs, many at a time."""
     rest = b""
     for piece in pieces:
@@ -113,9 +99,9 @@ def _texts(pieces: Iterable[bytes]) -> Iterator[str]:
         if end < 0:
             rest += piece
             continue
-        yield (rest + piece[:end]).decode("utf-8", "replace")
+        yield rest + piece[:end]
         rest = piece[end + 2 :]
-    yield rest.decode("utf-8", "replace")
+    yield rest
 
 
 def _pieces(data: bytes, path: str, most: int, place: str) -> Iterator[bytes]:
@@ -193,6 +179,6 @@ def join_pockets(pockets: Iterable[Iterable[Stanza]], architecture: str) -> dict
                 continue
             name = stanza["Package"]
             known = found.get(name)
-            if known is None or version_key(stanza["Version"]) > version_key(known["Version"]):
+            if known is None or compare(stanza["Version"], known["Version"]) > 0:
                 found[name] = stanza
     return dict(sorted(found.items()))

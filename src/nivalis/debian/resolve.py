@@ -21,13 +21,13 @@ Packages that need each other in a circle cannot be built one after the other.  
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from nivalis._native import find_circles
 from nivalis.debian.errors import UnknownPackageError
 from nivalis.debian.index import Stanza
 from nivalis.debian.relations import Relation, parse_clause, parse_relations, selects
@@ -138,7 +138,7 @@ class Resolver:
             else:
                 needed = {self._take(package, conditional[text], broken) if text in conditional else taken[text] for text in texts}
             depends[package] = sorted([name for name in needed if name is not None and name != package])
-        groups = _find_groups(depends)
+        groups = {package: members for members in find_circles(depends) for package in members}
         for package, members in groups.items():
             depends[package] = [name for name in depends[package] if name not in members]
         virtual = {name: providers[0][1] for name, providers in sorted(self._providers.items()) if name not in self.packages}
@@ -152,27 +152,22 @@ class Resolver:
     def _find_broken(self, clauses: Mapping[str, Sequence[str]]) -> dict[str, str]:
         """Who cannot have what it needs, and why; found from those that lack a package upwards."""
         answers = self._answers
-        users: dict[str, list[str]] = defaultdict(list)
-        for package, texts in clauses.items():
-            for text in texts:
-                users[text].append(package)
-        satisfied_by: dict[str, list[str]] = defaultdict(list)
-        for text in users:
+        for text in set().union(*clauses.values()):
             answers[text] = self._answer(text)
-            for name in answers[text].packages:
-                satisfied_by[name].append(text)
         broken: dict[str, str] = {}
-        hopeless = {text for text in users if not answers[text].packages}
+        hopeless = {text for text, answer in answers.items() if not answer.packages}
         while hopeless:
             found = {}
-            for package in sorted({package for text in hopeless for package in users[text]} - broken.keys()):
-                for text in clauses[package]:
-                    if text in hopeless and not any(rule.applies_to(package) for rule in answers[text].rules):
-                        found[package] = self._sentence(package, text, broken)
-                        break
+            for package, texts in clauses.items():
+                if package not in broken and not hopeless.isdisjoint(texts):
+                    for text in texts:
+                        if text in hopeless and not any(rule.applies_to(package) for rule in answers[text].rules):
+                            found[package] = self._sentence(package, text, broken)
+                            break
             broken |= found
-            touched = {text for name in found for text in satisfied_by[name]}
-            hopeless = {text for text in touched if all(name in broken for name in answers[text].packages)}
+            lost = set(found)
+            # Nobody is left for these, now that the found ones are out.
+            hopeless = {text for text, answer in answers.items() if not lost.isdisjoint(answer.packages) and broken.keys() >= set(answer.packages)}
         return broken
 
     def _sentence(self, package: str, text: str, broken: Mapping[str, str]) -> str:
@@ -290,47 +285,6 @@ def _find_providers(packages: Mapping[str, Stanza]) -> dict[str, list[tuple[int,
     for providers in found.values():
         providers.sort()
     return found
-
-
-def _find_groups(depends: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The strongly connected sets of more than one package, for each member (Tarjan 1972, with a stack of its own)."""
-    order: dict[str, int] = {}
-    low: dict[str, int] = {}
-    waiting: list[str] = []
-    is_waiting: set[str] = set()
-    groups: dict[str, tuple[str, ...]] = {}
-    nothing: Sequence[str] = ()
-    for root in depends:
-        if root in order:
-            continue
-        order[root] = low[root] = len(order)
-        waiting.append(root)
-        is_waiting.add(root)
-        path: list[tuple[str, Iterator[str]]] = [(root, iter(depends[root]))]
-        while path:
-            package, rest = path[-1]
-            for name in rest:
-                if name not in order:
-                    order[name] = low[name] = len(order)
-                    waiting.append(name)
-                    is_waiting.add(name)
-                    path.append((name, iter(depends.get(name, nothing))))
-                    break
-                if name in is_waiting and order[name] < low[package]:
-                    low[package] = order[name]
-            else:
-                path.pop()
-                if path and low[package] < low[path[-1][0]]:
-                    low[path[-1][0]] = low[package]
-                if low[package] == order[package]:
-                    members: list[str] = []
-                    while not members or members[-1] != package:
-                        members.append(waiting.pop())
-                    is_waiting.difference_update(members)
-                    if len(members) > 1:
-                        group = tuple(sorted(members))
-                        groups |= dict.fromkeys(group, group)
-    return groups
 
 
 def describe(choice: Choice) -> dict[str, Any]:
