@@ -20,16 +20,20 @@ from typing import NamedTuple
 
 from nivalis import _native
 from nivalis.build.errors import BuildError, BuildStoppedError, CannotBuildError
-from nivalis.build.events import BuildLine
+from nivalis.build.events import BuildFailed, BuildLine, Listener
+from nivalis.build.goals import Goal
 from nivalis.build.input_view import InputView
 from nivalis.build.job import Job
 from nivalis.build.log import BuildLog
 from nivalis.build.outputs import Produced, check_output_conditions
+from nivalis.build.settings import BuildSettings
+from nivalis.errors import NivalisError
 from nivalis.store.add import temporary_place
 from nivalis.store.derivation import Derivation
 from nivalis.store.logs import log_place
+from nivalis.store.store import Store
 
-__all__ = ["CollisionError", "EnvironmentJob", "is_environment"]
+__all__ = ["CollisionError", "EnvironmentJob", "build_environment", "is_environment"]
 
 _BUILDER = "builtin:buildenv"
 # Of no use in an environment, or in every package.
@@ -41,6 +45,16 @@ class CollisionError(BuildError):
     """Two packages have the same file."""
 
     default_code = "collision"
+
+
+def build_environment(store: Store, goal: Goal, settings: BuildSettings, listen: Listener) -> NivalisError | None:
+    """Build one that is all there is to do, without the threads of a scheduler.  What went wrong, if anything."""
+    try:
+        EnvironmentJob(store, goal.drv_path, goal.derivation, settings, listen=listen, is_stopped=lambda: False).run()
+    except NivalisError as error:
+        listen(BuildFailed(goal.drv_path, error.code, error.message))
+        return error
+    return None
 
 
 def is_environment(derivation: Derivation) -> bool:

@@ -21,7 +21,6 @@ from nivalis.build.errors import BuildStoppedError
 from nivalis.build.events import FetchProgress, Listener
 from nivalis.build.goals import Goal
 from nivalis.build.job import Job
-from nivalis.build.mounter import Mounter
 from nivalis.build.outputs import check_output_conditions, inspect_outputs
 from nivalis.build.settings import BuildSettings
 from nivalis.errors import NivalisError
@@ -64,7 +63,7 @@ class Downloads:
         is_file = output is not None and len(derivation.outputs) == 1 and output.path is not None and output.hash_algo == "sha256"
         return is_file and self._settings.mode == "normal" and builtin_builders.has_fetcher(derivation.builder)
 
-    def run(self, goal: Goal, mounter: Mounter) -> None:
+    def run(self, goal: Goal) -> None:
         """Fetch one.  Raises NivalisError."""
         job = _Download(
             self._store,
@@ -73,8 +72,6 @@ class Downloads:
             self._settings,
             listen=self._listen,
             is_stopped=self._stop.is_set,
-            program=None,
-            mounter=mounter,
         )
         job.fetcher = self._fetcher(goal.derivation.builder)
         job.run()

@@ -13,7 +13,6 @@ valid already cannot be built again.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 import time
@@ -22,8 +21,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import TYPE_CHECKING
 
 from nivalis._native import Hash, hash_nar
-from nivalis.build import builtin_builders, sandbox
-from nivalis.build.environment import make_environment
 from nivalis.build.errors import (
     BuildError,
     BuildStoppedError,
@@ -36,13 +33,9 @@ from nivalis.build.errors import (
 from nivalis.build.events import BuildFinished, BuildLine, BuildStarted, Listener, Waiting
 from nivalis.build.locks import hold_locks
 from nivalis.build.log import BuildLog
-from nivalis.build.mounter import MARK, WORTHWHILE, Mounter
 from nivalis.build.options import DerivationOptions
 from nivalis.build.outputs import Produced, check_output_conditions, inspect_outputs
-from nivalis.build.process import Child, Ended, file_of, run_process, with_ends
 from nivalis.build.settings import BuildSettings, Mode
-from nivalis.build.syscalls import make_filter
-from nivalis.build.users import BuildUser, can_reach, take_user
 from nivalis.errors import StoreContentError
 from nivalis.store.database import PathInfo, Registration
 from nivalis.store.derivation import Derivation
@@ -52,6 +45,10 @@ from nivalis.store.paths import base_name
 from nivalis.store.store import Store
 
 if TYPE_CHECKING:
+    from nivalis.build import sandbox
+    from nivalis.build.mounter import Mounter
+    from nivalis.build.process import Child, Ended
+    from nivalis.build.users import BuildUser
     from nivalis.cache.keys import SecretKey
 
 __all__ = ["Job"]
@@ -64,7 +61,8 @@ _MOST_ARGUMENTS = 8900
 class Job:
     """A build of one derivation.  `is_stopped` says that it is to be given up; `program` is bubblewrap, None without a sandbox.
 
-    `mounter` starts it where there are many inputs.  Until `take_turn` lets it, the builder does not run; what can be ready is by then.
+    `mounter` starts it where there are many inputs, and has to be given with `program`.  Until `take_turn` lets it, the builder does not run; what
+    can be ready is by then.
 
     In mode `check` outputs that are valid are built again and compared, in mode `repair` those that are damaged are replaced.
     """
@@ -78,8 +76,8 @@ class Job:
         *,
         listen: Listener,
         is_stopped: Callable[[], bool],
-        program: str | None,
-        mounter: Mounter,
+        program: str | None = None,
+        mounter: Mounter | None = None,
         take_turn: Callable[[], AbstractContextManager[object]] = nullcontext,
         mode: Mode = "normal",
     ) -> None:
@@ -155,6 +153,14 @@ class Job:
     # ---- the build ----
 
     def _build(self, valid: set[str]) -> None:
+        # What only a builder's process needs is loaded for one: a job of another kind has none, and may be all that a short program does.
+        import json
+
+        from nivalis.build import builtin_builders, sandbox
+        from nivalis.build.environment import make_environment
+        from nivalis.build.mounter import MARK, WORTHWHILE
+        from nivalis.build.process import file_of
+
         store, settings = self._store, self._settings
         derivation = self._derivation
         if self._program is None and valid:
@@ -187,6 +193,7 @@ class Job:
                 start = len(store.store_dir) + 1
                 mounted = [path[start:] for path in shown] if len(shown) >= WORTHWHILE else []
                 if mounted:
+                    assert self._mounter is not None
                     room = stack.enter_context(self._mounter.room(store, mounted, None if user is None else (user.uid, user.gid)))
                 else:
                     room = stack.enter_context(self._room(user))
@@ -231,6 +238,8 @@ class Job:
 
     def _find_support(self) -> tuple[list[str], set[str]]:
         """What a builtin builder's process needs of this machine: places outside the store, and store paths, where Python or we are in it."""
+        from nivalis.build import builtin_builders
+
         store_dir = self._store.store_dir
         found = builtin_builders.support_paths()
         inside = {place for place in found if place.startswith(f"{store_dir}/")}
@@ -249,6 +258,8 @@ class Job:
         return farm, place
 
     def _take_user(self, stack: ExitStack, support: Sequence[str]) -> BuildUser | None:
+        from nivalis.build.users import can_reach, take_user
+
         settings, layout = self._settings, self._store.layout
         user = take_user(settings.build_users_group, layout.state_dir)
         if user is None:
@@ -311,6 +322,9 @@ class Job:
     def _run_inside(
         self, view: sandbox.Sandbox, mounted: Sequence[str], command: Sequence[str], user: BuildUser | None
     ) -> tuple[Ended, tuple[str, ...]]:
+        from nivalis.build.process import file_of, with_ends
+        from nivalis.build.syscalls import make_filter
+
         assert self._program is not None
         words = view.arguments()
         if len(words) > _MOST_ARGUMENTS:
@@ -337,11 +351,14 @@ class Job:
                 stack.enter_context(self._turn())
                 return self._run(argv, environment, "/", user, files, info)
 
+            mounter = self._mounter
+            assert mounter is not None
+
             def start(terminal: int, descriptors: Sequence[int]) -> Child:
                 with open(report[1], "wb"):
                     ids = None if user is None else (user.uid, user.gid)
                     source = str(self._store.layout.real_store_dir)
-                    return self._mounter.start(argv, view.private_store, source, mounted, report[1], environment, terminal, descriptors, ids)
+                    return mounter.start(argv, view.private_store, source, mounted, report[1], environment, terminal, descriptors, ids)
 
             def is_ready(first: int | None) -> bool:
                 # Nothing comes if bubblewrap has ended, and anything else than that all is mounted is an error.
@@ -350,7 +367,7 @@ class Job:
                     raise SandboxError(f"inputs cannot be mounted: {os.fsdecode(said)}", where=self._drv_path)
                 if not said or first is None:
                     return False
-                self._mounter.guard(first)
+                mounter.guard(first)
                 stack.enter_context(self._turn())
                 # Bubblewrap would go on without, were the gate not held open here.
                 os.write(gate[1], b"1")
@@ -369,6 +386,8 @@ class Job:
         start: Callable[[int, Sequence[int]], Child] | None = None,
         is_ready: Callable[[int | None], bool] = lambda first: True,
     ) -> tuple[Ended, tuple[str, ...]]:
+        from nivalis.build.process import run_process
+
         settings = self._settings
         place = log_place(self._store.layout, self._drv_path) if settings.keep_log else None
         with BuildLog(place, compress=settings.compress_log, lines=settings.log_lines) as log:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from nivalis.build.buildenv import build_environment, is_environment
 from nivalis.build.errors import BuildError, DependencyError
 from nivalis.build.events import Listener, PlanMade
 from nivalis.build.goals import Substituter, Wanted, make_plan, parse_wanted
-from nivalis.build.scheduler import Scheduler
 from nivalis.build.settings import BuildSettings
 from nivalis.errors import NivalisError
 from nivalis.store.paths import is_derivation
@@ -74,6 +74,13 @@ def realise(
         failures: dict[str, NivalisError] = {}
         if not plan.is_empty:
             listen(PlanMade(tuple(plan.goals), tuple(sorted(plan.downloads)), plan.download_size, plan.unpacked_size))
+            alone = next(iter(plan.goals.values())) if len(plan.goals) == 1 and not plan.fetches else None
+            if alone is not None and is_environment(alone.derivation) and settings.max_jobs:
+                # As `nix-env` asks for it; the scheduler, and all that it may need, would be loaded for longer than this takes.
+                error = build_environment(store, alone, settings, listen)
+                return _gather(store, goals, {} if error is None else {alone.drv_path: error})
+            from nivalis.build.scheduler import Scheduler
+
             outcome = Scheduler(store, settings, listen, substituter).run(plan)
             failures = outcome.failures
             if outcome.failed_fetches:

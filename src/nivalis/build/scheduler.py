@@ -173,7 +173,7 @@ class Scheduler:
     def _build(self, goal: Goal) -> None:
         try:
             if self._downloads.has(goal):
-                self._downloads.run(goal, self._mounter)
+                self._downloads.run(goal)
                 return
             kind: type[Job] = EnvironmentJob if is_environment(goal.derivation) else Job
             if self._program is not None and self._workers.may_run(goal.derivation):
