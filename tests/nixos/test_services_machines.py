@@ -253,6 +253,50 @@ def test_lines_of_crontab_run(box: Machine) -> None:
     assert box.run("cat /tmp/cronned") == "50% shop"
 
 
+# ---------------------------------------------------------------------------------------------------- what every machine has
+
+# A server of names that knows the same address for each.
+NAMES = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.bind(("10.77.0.1", 53))
+    print("up", flush=True)
+    while True:
+        asked, sender = s.recvfrom(512)
+        end = asked.index(0, 12) + 5
+        has = asked[end - 4 : end - 2] == b"\\0\\1"
+        answer = bytes([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 55]) if has else b""
+        s.sendto(asked[:2] + b"\\x81\\x80\\0\\1\\0" + bytes([has]) + bytes(4) + asked[12:end] + answer, sender)
+"""
+
+
+def test_names_are_asked_for(box: Machine) -> None:
+    with subprocess.Popen(box.outside.command(sys.executable, "-c", NAMES), stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None and server.stdout.readline() == "up\n"
+            box.switch(ALL + 'networking.nameservers = [ "10.77.0.1" ];')
+            assert box.run("getent ahostsv4 web.example.org | head -1 | cut -d' ' -f1") == "192.0.2.55"
+            assert "nameserver 127.0.0.53" in box.run("cat /etc/resolv.conf")
+        finally:
+            server.kill()
+
+
+def test_the_bus_starts_who_is_asked(box: Machine) -> None:
+    before = box.pid("dbus")
+    assert box.run("systemctl stop systemd-hostnamed; hostnamectl hostname; systemctl is-active systemd-hostnamed") == "box\nactive"
+    assert "(null)" not in box.run("busctl --system call org.freedesktop.DBus / org.freedesktop.DBus GetId") and box.pid("dbus") == before
+
+
+def test_the_journal_keeps_what_is_said(box: Machine) -> None:
+    box.run("logger -t mine -- kept; journalctl --sync")
+    assert box.run("journalctl -t mine -o cat") == "kept"
+    assert box.run("ls /var/log/journal/$(cat /etc/machine-id)/system.journal")
+    said = box.switch(ALL + 'services.journald.extraConfig = "MaxLevelStore=warning";')
+    assert "restarting the following units: systemd-journald.service" in said, said
+    box.run("logger -t mine -p user.info -- lost; logger -t mine -p user.err -- found; journalctl --sync")
+    assert box.run("journalctl -t mine -o cat").split() == ["kept", "found"]
+
+
 # ---------------------------------------------------------------------------------------------------- the firewall, from outside
 
 

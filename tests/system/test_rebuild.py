@@ -159,6 +159,10 @@ def test_a_unit_that_never_starts(machine: Machine) -> None:
         ("{ services.lightpd.enable = true; }", "services.lightpd"),
         ('{ imports = [ ./base.nix ]; networking.firewall.allowedTCPPorts = [ "x" ]; }', "allowedTCPPorts"),
         ("{ pkgs, ... }: { imports = [ ./base.nix ]; environment.systemPackages = [ pkgs.there-is-none ]; }", "there-is-none"),
+        # Both places are named.
+        ('{ imports = [ ./base.nix ]; networking.hostName = "other"; }', "base.nix"),
+        ('{ imports = [ ./base.nix ]; networking.hostName = "other"; }', "configuration.nix"),
+        ('{ imports = [ ./base.nix ]; nixpkgs.system = "riscv64-linux"; }', "riscv64-linux"),
     ],
 )
 def test_bad_configurations_change_nothing(machine: Machine, text: str, code: str) -> None:
@@ -169,6 +173,22 @@ def test_bad_configurations_change_nothing(machine: Machine, text: str, code: st
     assert "done" not in said and code in "\n".join(said)
     assert machine.run("readlink /run/current-system /nix/var/nix/profiles/system; nixos-rebuild list-generations") == before
     assert machine.page() == "hello"
+
+
+def test_a_profile_of_its_own(machine: Machine) -> None:
+    """Another configuration from the command line, kept apart from the machine's own generations."""
+    machine.rebuild("web")
+    before = machine.run("readlink /nix/var/nix/profiles/system; nixos-rebuild list-generations | wc -l")
+    said = machine.run(f"nixos-rebuild switch -p trial -I nixos-config=/etc/nixos/base.nix")
+    assert "stopping the following units: lighttpd.service" in said
+    assert machine.run("readlink /nix/var/nix/profiles/system; nixos-rebuild list-generations | wc -l") == before
+    (trial,) = machine.run("readlink -f /nix/var/nix/profiles/system-profiles/trial")
+    assert machine.run("readlink /nix/var/nix/profiles/system-profiles/trial; readlink -f /run/current-system") == ["trial-1-link", trial]
+    rows = json.loads("\n".join(machine.run("nixos-rebuild list-generations -p trial --json")))
+    assert [(row["generation"], row["current"]) for row in rows] == [(1, True)]
+    assert "the following new units were started: lighttpd.service" in machine.rebuild("web")
+    said = machine.run("nixos-rebuild switch -I nixos-config=/nowhere.nix || true")
+    assert any("error[no-configuration]" in line for line in said) and machine.run("systemctl is-active lighttpd") == ["active"]
 
 
 def test_what_is_said_about_the_machine(machine: Machine) -> None:
