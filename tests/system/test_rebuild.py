@@ -179,7 +179,7 @@ def test_a_profile_of_its_own(machine: Machine) -> None:
     """Another configuration from the command line, kept apart from the machine's own generations."""
     machine.rebuild("web")
     before = machine.run("readlink /nix/var/nix/profiles/system; nixos-rebuild list-generations | wc -l")
-    said = machine.run(f"nixos-rebuild switch -p trial -I nixos-config=/etc/nixos/base.nix")
+    said = machine.run("nixos-rebuild switch -p trial -I nixos-config=/etc/nixos/base.nix")
     assert "stopping the following units: lighttpd.service" in said
     assert machine.run("readlink /nix/var/nix/profiles/system; nixos-rebuild list-generations | wc -l") == before
     (trial,) = machine.run("readlink -f /nix/var/nix/profiles/system-profiles/trial")
