@@ -87,14 +87,10 @@ class Machine(Emulated):
         argv = [_find("qemu-system-x86_64"), "-accel", "tcg", "-m", "1024", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none"]
         argv += ["-kernel", kernel, "-initrd", initrd, "-append", f"{(real / 'kernel-params').read_text()} init={toplevel}/init"]
         argv += ["-drive", f"file={image},format=raw,if=virtio,cache=writeback"]
-        self._log = log
-        with open(log, "wb") as file:
-            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
-        self._count = 0
+        self._start(argv, log)
 
     def come_up(self) -> None:
-        self.wait_for("root.*automatic login")
-        self.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo")
+        self.log_in()
         assert self.run("systemctl is-system-running --wait") == "running", self.run("systemctl --failed")
 
     def kill(self) -> None:
@@ -102,12 +98,6 @@ class Machine(Emulated):
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
-
-    def type(self, line: str) -> None:
-        """Type a line, and wait for nothing."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n".encode())
-        self._process.stdin.flush()
 
 
 def _expected(name: str) -> list[str]:
@@ -141,7 +131,7 @@ def test_the_plug_is_pulled(factory: Factory, tmp_path: Path) -> None:
                 assert "starting the following units: web.service" in machine.run(switch)
                 took = time.monotonic() - started
             else:
-                machine.type(switch)
+                machine.type(f"{switch}\n")
                 # What must not be torn comes first: the menu, then accounts and files.
                 time.sleep(took * chance.random() ** 2)
                 machine.kill()
