@@ -226,8 +226,8 @@ def test_help_starts_fast() -> None:
 
 def test_dev_shows_its_commands_and_refuses_others(checkout: Path) -> None:
     answer = subprocess.run([checkout / "dev", "--help"], capture_output=True, text=True, check=True)
-    assert [line.split()[1] for line in answer.stdout.splitlines()] == ["setup", "test", "bench", "check", "wheel"]
-    assert subprocess.run([checkout / "dev", "tour"], capture_output=True, check=False).returncode == 2
+    assert [line.split()[1] for line in answer.stdout.splitlines()] == ["setup", "tour", "test", "bench", "check", "wheel"]
+    assert subprocess.run([checkout / "dev", "fly"], capture_output=True, check=False).returncode == 2
 
 
 def test_setup_with_nothing_to_do_is_quick_and_silent(checkout: Path) -> None:

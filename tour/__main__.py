@@ -1,0 +1,69 @@
+"""`./dev tour`: take the steps, and say how it went."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from nivalis.errors import NivalisError
+from tour.show import Result, Show, Summary, format_summary
+from tour.stage import Stage, default_folder
+from tour.steps import FULL, SHORT, Tour
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser("./dev tour", description="From a configuration to a server that serves a page, and back, on real parts.")
+    parser.add_argument("--short", action="store_true", help="leave out the upgrade, and end with the rollback")
+    parser.add_argument("--keep", action="store_true", help="leave the server running")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--folder", type=Path, default=default_folder(), help="where everything lies; %(default)s")
+    given = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, _interrupt)
+    show = Show()
+    steps = SHORT if given.short else FULL
+    began = time.monotonic()
+    results = []
+    try:
+        with Stage(given.folder, show) as stage:
+            tour = Tour(stage, is_short=given.short)
+            show.say(f"Everything lies in {stage.folder}; every command's words are in its folder `log`.")
+            for step in steps:
+                show.step(step.number, step.title)
+                start = time.monotonic()
+                step.take(tour)
+                results.append(Result(step.number, step.title, time.monotonic() - start))
+            kept = keep(tour) if given.keep else {}
+        seconds = time.monotonic() - began
+    except NivalisError as error:
+        show.failed(str(error))
+        return 1
+    except KeyboardInterrupt:
+        show.failed("interrupted; nothing has been left running")
+        return 130
+    show.blank()
+    print(format_summary(Summary(tuple(results), seconds, tour.accelerator, str(stage.folder), **kept), as_json=given.json))
+    return 0
+
+
+def keep(tour: Tour) -> dict[str, str]:
+    """Let the server stay; where it is."""
+    stage, server = tour.stage, tour.server
+    # What they lead to ends with the tour.
+    server.run("rm -f ~/.config/nix/nix.conf ~/.config/nivalis/debian.json", "")
+    stage.keeps_cloud = True
+    stop = f"NIVALIS_CLOUD={shlex.quote(str(stage.cloud))} {Path(sys.executable).parent}/nivalis cloud local stop"
+    return {"address": server.address, "ssh": server.ssh_command, "stop": stop}
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
