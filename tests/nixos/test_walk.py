@@ -121,6 +121,9 @@ def test_the_walk_on_the_machine(server: Server) -> None:
     server.choose()
     assert server.ask("systemctl is-system-running --wait") == "running", server.ask("systemctl --failed")
     first = server.ask("readlink -f /run/current-system")
+    assert server.ask("nixos-version") == server.ask("cat /run/current-system/nixos-version")
+    found = server.ask("nixos-generate-config --show-hardware-config")
+    assert 'fileSystems."/"' in found and "virtio_blk" in found
 
     # 8: nothing is newer, or other packages are.
     server.rebuild("switch --upgrade")
@@ -154,6 +157,7 @@ def test_the_walk_on_the_machine(server: Server) -> None:
     said = server.rebuild("switch --rollback")
     assert said == [
         f"switching from generation {number + 1} to {number}",
+        "updating GRUB 2 menu...",
         "stopping the following units: lighttpd.service",
         "activating the configuration...",
         "removing group ‘lighttpd’",
@@ -170,8 +174,10 @@ def test_the_walk_on_the_machine(server: Server) -> None:
     assert server.ask("readlink -f /run/current-system") == after
     assert server.page() == "hello\n"
 
+    _fill_the_disk(server)
+
     # 13, with a kernel's command line that starts nothing as the newest generation.
-    server.ask("sed -i '$i boot.kernelParams = [ \"root=/dev/never\" ];' /etc/nixos/configuration.nix")
+    server.ask("""sed -i 's|"console=ttyS0"|& "root=/dev/never"|' /etc/nixos/configuration.nix""")
     server.rebuild("boot")
     assert server.ask("readlink -f /run/current-system") == after
     server.forget()
@@ -193,3 +199,22 @@ def test_the_walk_on_the_machine(server: Server) -> None:
     server.type("systemctl reboot\n")
     server.choose()
     assert server.ask("readlink -f /run/current-system") == after and server.page() == "hello\n"
+
+    # What is not the machine's own generation any more leaves the menu, and then the disk.
+    server.ask("nix-collect-garbage -d")
+    assert re.findall(r"Configuration (\d+)", server.ask("cat /boot/grub/grub.cfg")) == [str(number + 1)]
+    assert server.ask(f"ls -d {before}").endswith("No such file or directory")
+    assert server.page() == "hello\n"
+
+
+def _fill_the_disk(server: Server) -> None:
+    """A rebuild for which there is no room says so, and changes nothing."""
+    state = "readlink -f /run/current-system /nix/var/nix/profiles/system; md5sum /boot/grub/grub.cfg"
+    before = server.ask(state)
+    server.ask("cp /etc/nixos/configuration.nix /root/kept; sed -i '$i programs.git.enable = true;' /etc/nixos/configuration.nix")
+    server.ask("fallocate -l $(($(stat -fc '%f * %S' /))) /full; head -c 16M /dev/zero > /full2")
+    said = server.ask("nixos-rebuild switch 2>&1 | cat; echo status ${PIPESTATUS[0]}")
+    assert "error[" in said and said.endswith("status 1"), said
+    assert re.search("No space left|disk.* full", said), said
+    assert server.ask(state) == before and server.page() == "hello\n"
+    server.ask("rm /full /full2; mv /root/kept /etc/nixos/configuration.nix")
