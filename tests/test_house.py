@@ -40,6 +40,7 @@ STOREYS = [
     {"debian", "build", "cache", "image"},
     {"profile", "install"},
     {"system", "cloud"},
+    {"deploy"},
     {"cli"},
 ]
 

@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "channel": LazyCommand("nivalis.cli.channel", "Subscribe to collections of packages, and update them."),
     "cloud": LazyCommand("nivalis.cli.cloud", "Images, servers and addresses on Brightbox, or on a cloud of this machine."),
     "config": LazyCommand("nivalis.cli.config", "Show the options, their values and where these come from."),
+    "deploy": LazyCommand("nivalis.cli.deploy", "Make a server of a cloud what a configuration says."),
+    "destroy": LazyCommand("nivalis.cli.destroy", "Destroy a server that was deployed, and what belongs to it."),
     "diff": LazyCommand("nivalis.cli.diff", "Show what differs between two closures."),
     "enter": LazyCommand("nivalis.cli.enter", "Run a command where the store is seen at /nix/store."),
     "eval": LazyCommand("nivalis.cli.eval", "Evaluate an expression and print its value."),

@@ -12,10 +12,10 @@ from nivalis.cli.failures import run
 from nivalis.cli.sizes import format_size
 
 if TYPE_CHECKING:
-    from nivalis.system.outlook import Outlook
-    from nivalis.system.target.plan import Change
+    from nivalis.system.outlook import Outlook, PackageChange
+    from nivalis.system.target.plan import Change, Plan
 
-__all__ = ["command"]
+__all__ = ["command", "format_changes"]
 
 # How many files and boot entries are named; all are counted, and `--json` has all.
 _FILES = 12
@@ -71,7 +71,7 @@ def command(
 
             print(json.dumps(outlook.to_json(), indent=2))
         else:
-            _print(list(_make_rows(outlook, shows_all)))
+            _print(list(_make_rows(outlook.plan, outlook.packages, shows_all)))
             for line in _summary(outlook, shows_all):
                 print(line)
         return 0
@@ -88,9 +88,16 @@ class _Row(NamedTuple):
     more: str
 
 
-def _make_rows(outlook: Outlook, shows_all: bool) -> Iterator[_Row]:
-    plan = outlook.plan
-    for package in outlook.packages:
+def format_changes(plan: Plan) -> list[str]:
+    """What a plan changes, one line each, with the packages that the configurations name; for a machine that is not this one."""
+    from nivalis.system.outlook import PackageChange
+
+    packages = [PackageChange(one.name, one.old, one.new) for one in plan.packages if one.old != one.new]
+    return [*_align(list(_make_rows(plan, packages, False))), *(f"a reboot is needed: {reason}" for reason in plan.reboot)]
+
+
+def _make_rows(plan: Plan, packages: Sequence[PackageChange], shows_all: bool) -> Iterator[_Row]:
+    for package in packages:
         verb = "add" if package.old is None else "remove" if package.new is None else "change"
         versions = f"{package.old} → {package.new}" if verb == "change" else package.new or package.old
         more = [text for text in (versions, _size_change(package.size_old, package.size_new)) if text]
@@ -173,6 +180,10 @@ def _print(rows: Sequence[_Row]) -> None:
         if rows:
             Console().print(table)
         return
+    for line in _align(rows):
+        print(line)
+
+
+def _align(rows: Sequence[_Row]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

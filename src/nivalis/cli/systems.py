@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nivalis.lang.value import Value
     from nivalis.store.layout import StoreLayout
     from nivalis.store.store import Store
-    from nivalis.system.configuration import Configuration
+    from nivalis.system.configuration import Configuration, Product
     from nivalis.system.outlook import Outlook
 
 __all__ = ["CONFIGURATION", "SystemDesk"]
@@ -63,6 +63,25 @@ class SystemDesk:
 
         return self.ask(store, work)
 
+    def evaluate_image(self, store: Store, name: str) -> tuple[Configuration, Product]:
+        """The configuration, and its image `config.system.build.<name>`.  Raises EvalError, MachineError."""
+        from nivalis.system.configuration import evaluate, evaluate_product
+
+        def work(evaluator: Evaluator, root: Value, arguments: AutoArguments) -> tuple[Configuration, Product]:
+            try:
+                # First, for a configuration without one is often no whole machine either.
+                image = evaluate_product(root, name, arguments)
+            except EvalError as error:
+                if error.code != "missing-attribute":
+                    raise
+                hint = 'it imports none of the modules that make one, as "${modulesPath}/virtualisation/brightbox-image.nix" does'
+                raise MachineError(f"the configuration makes no such image: `{name}`", code="no-image", hint=hint) from None
+            configuration = evaluate(root, arguments)
+            evaluator.flush()
+            return configuration, image
+
+        return self.ask(store, work)
+
     def ask(self, store: Store, work: Callable[[Evaluator, Value, AutoArguments], _T]) -> _T:
         """What `work` says of the evaluator, the value of `<nixpkgs/nixos>`, and the arguments of the command line.  Raises EvalError."""
         options = self._options
@@ -71,7 +90,7 @@ class SystemDesk:
             open_evaluator(options, store, self._environment, self._settings(), builder=building.builder()) as evaluator,
             evaluator,
         ):
-            place = evaluator.find_file("nixpkgs/nixos") if self._place is None else os.path.join(self._folder, self._place)
+            place = _find_systems(evaluator) if self._place is None else os.path.join(self._folder, self._place)
             return work(evaluator, evaluator.eval_file(place), make_arguments(evaluator, options, self._folder))
 
     def _settings(self) -> EvalSettings:
@@ -108,9 +127,19 @@ class SystemDesk:
         return result.exit_status
 
 
+def _find_systems(evaluator: Evaluator) -> str:
+    """What makes systems: that of `<nixpkgs>`, or of the channel `nixos` where nothing is called so.  Raises EvalError."""
+    try:
+        return evaluator.find_file("nixpkgs/nixos")
+    except EvalError:
+        with suppress(EvalError):
+            return evaluator.find_file("nixos/nixos")
+        raise
+
+
 def _beside_channel(evaluator: Evaluator) -> str | None:
     """The snapshot that the channel finds where it is given none: beside itself, or by a name of its own."""
-    for name in ("nixpkgs/snapshot", "debian-snapshot"):
+    for name in ("nixpkgs/snapshot", "nixos/snapshot", "debian-snapshot"):
         with suppress(EvalError):
             return os.path.realpath(evaluator.find_file(name))
     return None

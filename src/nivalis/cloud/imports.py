@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from nivalis.cloud.api import Brightbox
+from nivalis.cloud.errors import FailedResourceError
 from nivalis.cloud.models import Image
 from nivalis.cloud.orbit import Orbit
 
-__all__ = ["IMPORT_DEADLINE", "import_file"]
+__all__ = ["CONTAINER", "IMPORT_DEADLINE", "import_file"]
 
 # A container called `images` is the cloud's own.
-_CONTAINER = "nivalis"
+CONTAINER = "nivalis"
 # The real cloud takes some 20 s for an image of 500 MB.
 IMPORT_DEADLINE = 1800.0
 
@@ -32,14 +33,17 @@ def import_file(
     """The image that is available in the end; `fields` are those of `Images.register`, `deadline` is that of the import, in seconds.
 
     `on_progress` and `on_retry` are told of the upload, and `on_import` when it is done.  What is uploaded when this is given up is not
-    sent again.  Raises CloudError, and OSError of the file.
+    sent again; while the cloud may still be fetching it, it stays where it is.  Raises CloudError, and OSError of the file.
     """
-    orbit.upload(_CONTAINER, file.name, file, on_progress=on_progress, on_retry=on_retry)
+    orbit.upload(CONTAINER, file.name, file, on_progress=on_progress, on_retry=on_retry)
     # It may begin late, and must not end before it has.
-    address = orbit.temp_url(_CONTAINER, file.name, lasts=2 * deadline)
+    address = orbit.temp_url(CONTAINER, file.name, lasts=2 * deadline)
     image = cloud.images.register(http_url=address, **{**fields, "name": fields.get("name") or file.name})
     on_import(image)
     try:
-        return cloud.images.wait(image.id, {"available"}, deadline=deadline)
-    finally:
-        orbit.delete(_CONTAINER, file.name)
+        image = cloud.images.wait(image.id, {"available"}, deadline=deadline)
+    except FailedResourceError:
+        orbit.delete(CONTAINER, file.name)
+        raise
+    orbit.delete(CONTAINER, file.name)
+    return image

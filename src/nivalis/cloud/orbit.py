@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from nivalis.cloud.answers import make_error
 from nivalis.cloud.errors import AnswerError, UnreachableError, UploadError
@@ -78,6 +78,20 @@ class Orbit:
         if answer.status == 404:
             return None
         return int(self._check(answer).headers.get("content-length") or 0)
+
+    def list(self, container: str, prefix: str = "") -> list[str]:
+        """The names of objects that begin so; none where there is no such container.  Raises CloudError."""
+        found: list[str] = []
+        while True:
+            query = urlencode({"format": "json", "prefix": prefix, "marker": found[-1] if found else ""})
+            answer = self._ask("GET", f"{self._place(container)}?{query}")
+            if answer.status == 404:
+                return []
+            # A page is as long as the storage likes; the last one is empty.
+            page = [str(row["name"]) for row in self._check(answer).json()] if answer.status != 204 else []
+            if not page:
+                return found
+            found += page
 
     def delete(self, container: str, name: str) -> None:
         """Delete an object, and its segments if it has any; one that is not there is no error.  Raises CloudError."""

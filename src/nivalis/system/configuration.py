@@ -6,7 +6,7 @@ The data are those that the built system has in its `system.json`, so a plan can
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from nivalis.errors import EvalError
 from nivalis.lang.auto_call import AutoArguments, find_along_path
@@ -14,7 +14,7 @@ from nivalis.lang.value import Value
 from nivalis.system.errors import MachineError, from_target
 from nivalis.system.target.data import System, TargetError
 
-__all__ = ["Configuration", "evaluate"]
+__all__ = ["Configuration", "Product", "evaluate", "evaluate_product"]
 
 _BUILD = "config.system.build"
 
@@ -29,14 +29,19 @@ class Configuration:
     snapshot: str | None = None
 
 
+class Product(NamedTuple):
+    """A derivation and its output, both store paths."""
+
+    derivation: str
+    path: str
+
+
 def evaluate(root: Value, arguments: AutoArguments) -> Configuration:
     """What the channel's `nixos` says of a configuration.  Raises EvalError, MachineError.
 
     `root` is the value of its `default.nix`, and `arguments` are those for its functions.  The caller flushes the evaluator before it builds.
     """
-    toplevel = find_along_path(root, f"{_BUILD}.toplevel", arguments)
-    derivation = cast(str, find_along_path(toplevel, "drvPath", arguments).to_python())
-    place = cast(str, find_along_path(toplevel, "outPath", arguments).to_python())
+    toplevel = evaluate_product(root, "toplevel", arguments)
     try:
         data = find_along_path(root, f"{_BUILD}.data", arguments)
     except EvalError as error:
@@ -48,7 +53,16 @@ def evaluate(root: Value, arguments: AutoArguments) -> Configuration:
         system = System.parse(data.to_json())
     except TargetError as error:
         raise from_target(error) from None
-    return Configuration(derivation, place, system, _find_snapshot(root, arguments))
+    return Configuration(toplevel.derivation, toplevel.path, system, _find_snapshot(root, arguments))
+
+
+def evaluate_product(root: Value, name: str, arguments: AutoArguments) -> Product:
+    """Something else that is built of a configuration: `config.system.build.<name>`.  Raises EvalError, with the code `missing-attribute` where
+    the configuration has none.
+    """
+    found = find_along_path(root, f"{_BUILD}.{name}", arguments)
+    derivation, path = (cast(str, find_along_path(found, attribute, arguments).to_python()) for attribute in ("drvPath", "outPath"))
+    return Product(derivation, path)
 
 
 def _find_snapshot(root: Value, arguments: AutoArguments) -> str | None:

@@ -21,7 +21,7 @@ from nivalis.cloud.local.lock import is_held
 from nivalis.cloud.local.places import Places
 from nivalis.cloud.local.state import CLIENT
 
-__all__ = ["ALIAS", "Running", "ask_status", "client_of", "find_running", "open_cloud", "start_service", "stop_service"]
+__all__ = ["ALIAS", "Running", "ask_status", "client_of", "find_port", "find_running", "open_cloud", "start_service", "stop_service"]
 
 ALIAS = "local"
 # A busy machine may take its time; the machines of a service that ends have theirs to shut down.
@@ -108,3 +108,12 @@ def ask_status(running: Running, door: HttpDoor) -> dict[str, Any]:
     answer = door.send("GET", f"{running.url}/local/status", secrets={"Authorization": f"Bearer {token}"})
     found = answer.json()
     return dict(found)
+
+
+def find_port(running: Running, door: HttpDoor, server: str, port: int) -> tuple[str, int] | None:
+    """Where a port of a server is on this machine, address and port; None where none of its Cloud IPs and firewalls opens it.  Raises CloudError."""
+    for one in ask_status(running, door)["servers"]:
+        for lead in one["ports"]:
+            if one["id"] == server and lead["server_port"] == port:
+                return str(lead["address"]), int(lead["port"])
+    return None

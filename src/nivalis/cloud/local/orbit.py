@@ -33,6 +33,7 @@ _PIECE = 1 << 20
 _LARGEST = 5 << 30
 _MOST_SEGMENTS = 1000
 _SMALLEST_SEGMENT = 1 << 20
+_LONGEST_PAGE = 10_000
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -123,9 +124,12 @@ class OrbitServer:
             return Response(status_code=204)
         if request.method == "POST":
             return Response(status_code=204)
-        files = sorted(one for one in folder.iterdir() if one.suffix != ".json" and not one.name.startswith("."))
-        rows = [{"name": unquote(one.name[:-1]), "bytes": _size_of(_read_meta(one)), "hash": _read_meta(one)["etag"]} for one in files]
-        return _list_names(request, rows)
+        files = [one for one in folder.iterdir() if one.suffix != ".json" and not one.name.startswith(".")]
+        prefix, marker = request.query_params.get("prefix", ""), request.query_params.get("marker", "")
+        names = {unquote(one.name[:-1]): one for one in files}
+        wanted = sorted(name for name in names if name.startswith(prefix) and name > marker)[:_LONGEST_PAGE]
+        metas = {name: _read_meta(names[name]) for name in wanted}
+        return _list_names(request, [{"name": name, "bytes": _size_of(meta), "hash": meta["etag"]} for name, meta in metas.items()])
 
     # ---- objects ----
 
