@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -71,9 +70,9 @@ def make_build_events() -> str:
         "|---|---|---|",
     ]
     for kind in get_args(Event):
-        names = [field.name for field in fields(kind)]
+        names = list(kind._fields)
         event = json.loads(as_json(kind(*names)))["event"]
-        # A dataclass without a docstring has its signature for one.
+        # A named tuple without a docstring has its signature for one.
         text = "" if (kind.__doc__ or "").startswith(f"{kind.__name__}(") else " ".join((kind.__doc__ or "").split())
         lines.append(f"| `{event}` | {', '.join(f'`{name}`' for name in names)} | {text} |")
     return "\n".join([*lines, ""])

@@ -56,9 +56,7 @@ class Workshop:
         return BuildSettings.make(SYSTEM, self.environment, {name.replace("_", "-"): text for name, text in options.items()})
 
     def realise(self, drv_path: str, *, mode: Any = "normal", **options: str) -> Realised:
-        import dataclasses
-
-        settings = dataclasses.replace(self.settings(**options), mode=mode)
+        settings = self.settings(**options)._replace(mode=mode)
         return realise(self.store, [drv_path], settings, listen=self.events.append)
 
     def build(self, text: str, **options: str) -> str:

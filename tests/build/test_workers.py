@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +63,7 @@ def test_one_that_fails_ends_no_worker(program: str, store: Store, tmp_path: Pat
     text = f'builtins.concatMap (number: map ({package.replace("./.", str(tmp_path))}) [ "good" "bad" ]) (builtins.genList (n: n) 5)'
     drvs = _instantiate(store, text)
     events: list[Event] = []
-    result = realise(store, drvs, replace(SETTINGS, keep_going=True, max_jobs=2), listen=events.append)
+    result = realise(store, drvs, SETTINGS._replace(keep_going=True, max_jobs=2), listen=events.append)
     assert len(result.paths) == 5 and len(result.failures) == 5
     error = next(iter(result.failures.values()))
     assert isinstance(error, BuildError) and error.code == "build-failed" and "not a .deb" in str(error)
@@ -77,7 +76,7 @@ def test_what_has_to_be_ended_ends_with_its_worker(program: str, store: Store) -
     os.mkfifo(fifo)
     workers = Workers(store, SETTINGS)
     try:
-        for settings, stops, reason in [(replace(SETTINGS, timeout=1), False, "timeout"), (SETTINGS, True, "stopped")]:
+        for settings, stops, reason in [(SETTINGS._replace(timeout=1), False, "timeout"), (SETTINGS, True, "stopped")]:
             worker = workers.take(program)
             status, why, _ = _run(worker, "/nix/store/00000000000000000000000000000001-fifo", settings, stops=stops)
             assert (status != 0, why, worker.is_alive) == (True, reason, False)

@@ -1,18 +1,19 @@
-"""What happens while things are built, as data: a union of frozen dataclasses, and the one seam that hears them.
+"""What happens while things are built, as data: a union of named tuples, and the one seam that hears them.
 
 Events come from several threads, one at a time (`one_at_a_time` makes sure of it where several parties tell).  A listener must not raise
 and should be quick.  `as_json` is the form of `--json-events`: one object a line, whose `event` is the class's name in lower case with dashes.
+
+Named tuples, here and in other modules that a build needs, since dataclasses take so long to load as a small build takes.  So events of two
+classes may be equal: what an event is, its class says.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 __all__ = [
     "BuildFailed",
@@ -33,8 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class PlanMade:
+class PlanMade(NamedTuple):
     """What will be built (derivations) and fetched (store paths), before anything is; sizes are in bytes."""
 
     builds: tuple[str, ...]
@@ -43,35 +43,30 @@ class PlanMade:
     unpacked_size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """Another process is building the same paths."""
 
     derivation: str
 
 
-@dataclass(frozen=True, slots=True)
-class FetchWaiting:
+class FetchWaiting(NamedTuple):
     """Another process is fetching or building the same path."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class BuildStarted:
+class BuildStarted(NamedTuple):
     derivation: str
 
 
-@dataclass(frozen=True, slots=True)
-class BuildLine:
+class BuildLine(NamedTuple):
     """A line of a builder's output, without its end."""
 
     derivation: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class BuildFinished:
+class BuildFinished(NamedTuple):
     """`seconds` is 0 where another process has built it meanwhile."""
 
     derivation: str
@@ -79,15 +74,13 @@ class BuildFinished:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class BuildFailed:
+class BuildFailed(NamedTuple):
     derivation: str
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class FetchStarted:
+class FetchStarted(NamedTuple):
     """`size` is that of the file, in bytes, where it is known."""
 
     path: str
@@ -95,8 +88,7 @@ class FetchStarted:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class FetchProgress:
+class FetchProgress(NamedTuple):
     """So many bytes of the file have come, which is a binary cache's or that of a derivation which only fetches."""
 
     path: str
@@ -104,13 +96,11 @@ class FetchProgress:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class FetchFinished:
+class FetchFinished(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class CacheFailed:
+class CacheFailed(NamedTuple):
     """Something is wrong with a binary cache, or with what it says; work goes on without it."""
 
     cache: str
@@ -137,7 +127,7 @@ Listener: TypeAlias = Callable[[Event], object]
 def as_json(event: Event) -> str:
     """One line, without its end."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
-    return json.dumps({"event": name, **dataclasses.asdict(event)}, ensure_ascii=True)
+    return json.dumps({"event": name, **event._asdict()}, ensure_ascii=True)
 
 
 def one_at_a_time(listen: Listener) -> Listener:

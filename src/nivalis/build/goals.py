@@ -9,8 +9,8 @@ The substituter may be far away: it is asked for the outputs of all derivations 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from nivalis.build.errors import CannotBuildError
 from nivalis.build.options import DerivationOptions
@@ -23,8 +23,7 @@ from nivalis.store.store import Store
 __all__ = ["Closure", "Fetch", "Goal", "Plan", "Substituter", "Wanted", "make_plan", "parse_wanted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """A store path that is to be had ready-made: bytes to download, where that is known, and bytes of the NAR."""
 
     path: str
@@ -32,11 +31,10 @@ class Fetch:
     nar_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Closure:
+class Closure(NamedTuple):
     """What has to be fetched for some paths to be valid, by path; `incomplete` are those that cannot be, for lack of something."""
 
-    fetches: Mapping[str, Fetch] = field(default_factory=dict)
+    fetches: Mapping[str, Fetch] = MappingProxyType({})
     incomplete: Collection[str] = frozenset()
 
 
@@ -58,32 +56,31 @@ class Substituter(Protocol):
         """Make one path valid, and all that it refers to.  Raises NivalisError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A store path that is to be valid; of a derivation, these outputs of it (None: all)."""
 
     path: str
     outputs: tuple[str, ...] | None = None
 
 
-@dataclass(slots=True)
 class Goal:
     """A derivation to build, after the derivations `needs` are built and the paths `fetches` are there."""
 
-    drv_path: str
-    derivation: Derivation
-    outputs: set[str]
-    needs: set[str] = field(default_factory=set)
-    fetches: set[str] = field(default_factory=set)
+    def __init__(self, drv_path: str, derivation: Derivation) -> None:
+        self.drv_path = drv_path
+        self.derivation = derivation
+        self.outputs: set[str] = set()
+        self.needs: set[str] = set()
+        self.fetches: set[str] = set()
 
 
-@dataclass(slots=True)
 class Plan:
     """Goals by derivation, each after those that it needs; the paths to fetch; and all that has to be downloaded for these."""
 
-    goals: dict[str, Goal] = field(default_factory=dict)
-    fetches: set[str] = field(default_factory=set)
-    downloads: Mapping[str, Fetch] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.goals: dict[str, Goal] = {}
+        self.fetches: set[str] = set()
+        self.downloads: Mapping[str, Fetch] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -221,7 +218,7 @@ class _Planner:
                 if by is not None:
                     by.fetches |= missing
                 return
-            goal = self.plan.goals[drv_path] = Goal(drv_path, derivation, set())
+            goal = self.plan.goals[drv_path] = Goal(drv_path, derivation)
             for input_drv, input_names in derivation.input_drvs.items():
                 self.want_outputs(input_drv, sorted(input_names), by=goal)
             valid = self._store.valid_among(derivation.input_srcs)

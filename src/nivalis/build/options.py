@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nivalis.build.errors import CannotBuildError
 from nivalis.store.derivation import Derivation
@@ -16,8 +15,7 @@ from nivalis.store.derivation import Derivation
 __all__ = ["DerivationOptions", "OutputChecks"]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputChecks:
+class OutputChecks(NamedTuple):
     """What an output may be.  None allows everything; names are of outputs or store paths; sizes are in bytes."""
 
     allowed_references: tuple[str, ...] | None = None

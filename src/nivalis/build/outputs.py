@@ -15,8 +15,7 @@ import os
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nivalis import _native
 from nivalis._native import Hash
@@ -35,8 +34,7 @@ __all__ = ["Produced", "check_output_conditions", "inspect_outputs", "make_outpu
 _KEPT_ATTRIBUTES = frozenset({"security.selinux", "system.nfs4_acl", "system.nfs4_dacl", "system.nfs4_sacl"})
 
 
-@dataclass(frozen=True, slots=True)
-class Produced:
+class Produced(NamedTuple):
     """An output as it will be registered; `place` is where it is now."""
 
     name: str
@@ -162,13 +160,13 @@ def _check_fixed(one: Produced, output: Output, drv_path: str, store_dir: str) -
         )
         if not one.references:
             path = _native.make_fixed_output_path(base_name(one.path)[33:], method, found, [], store_dir)
-            error.actual = replace(one, path=path, ca=_native.make_content_address(method, found))
+            error.actual = one._replace(path=path, ca=_native.make_content_address(method, found))
         raise error
     if one.references:
         raise OutputError(
             f"fixed output `{one.name}` must not refer to store paths, but does to: `{min(one.references)}`", code="output-reference", where=drv_path
         )
-    return replace(one, ca=_native.make_content_address(method, wanted))
+    return one._replace(ca=_native.make_content_address(method, wanted))
 
 
 def check_output_conditions(store: Store, drv_path: str, derivation: Derivation, options: DerivationOptions, produced: Sequence[Produced]) -> None:

@@ -6,7 +6,6 @@ things are, and is drawn anew with each event; nothing else is redrawn, so that 
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TextIO
@@ -172,5 +171,7 @@ class TerminalRenderer(PlainRenderer):
             parts.append(f"{self._failed} failed")
         now = self._clock()
         parts += [f"{derivation_name(path)} {now - since:.0f} s" for path, since in self._running.items()]
+        import shutil  # takes a while to load
+
         width = shutil.get_terminal_size().columns
         return f"[{', '.join(parts)}]"[: width - 1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from nivalis.build.buildenv import build_environment, is_environment
 from nivalis.build.errors import BuildError, DependencyError
@@ -17,15 +16,15 @@ from nivalis.store.store import Store
 __all__ = ["Realised", "realise"]
 
 
-@dataclass(slots=True)
 class Realised:
     """What came of it: for each path that was asked for its output paths, as far as they are valid; and what failed.
 
     `failures` are errors by derivation or store path, the first failure first.
     """
 
-    outputs: dict[str, list[str]] = field(default_factory=dict)
-    failures: dict[str, NivalisError] = field(default_factory=dict)
+    def __init__(self, failures: dict[str, NivalisError]) -> None:
+        self.outputs: dict[str, list[str]] = {}
+        self.failures = failures
 
     @property
     def paths(self) -> list[str]:
@@ -94,7 +93,7 @@ def realise(
 
 
 def _gather(store: Store, goals: list[Wanted], failures: dict[str, NivalisError]) -> Realised:
-    result = Realised(failures=failures)
+    result = Realised(failures)
     for one in goals:
         if is_derivation(one.path):
             outputs = store.read_derivation(one.path).outputs if store.is_valid(one.path) else {}

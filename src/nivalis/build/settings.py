@@ -6,9 +6,9 @@ Names are CppNix's, with underscores; what values and defaults there are is the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from os.path import lexists
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from nivalis.settings.errors import SettingError
 from nivalis.settings.settings import Settings
@@ -18,8 +18,7 @@ __all__ = ["BuildSettings", "Mode"]
 Mode = Literal["normal", "check", "repair"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildSettings:
+class BuildSettings(NamedTuple):
     """How to build.  Times are in seconds and sizes in bytes; 0 is no limit.
 
     `max_jobs` builds run at once, each told to use `cores` (0: all).  `sandbox_paths` are seen in the sandbox: (place there, place here) each.
@@ -51,7 +50,7 @@ class BuildSettings:
     http_connections: int = 25
     always_allow_substitutes: bool = False
     secret_key_files: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def make(cls, system: str, environment: Mapping[str, str], options: Mapping[str, str] | None = None) -> BuildSettings:

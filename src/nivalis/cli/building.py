@@ -49,14 +49,12 @@ class BuildOptions(EvalOptions):
 
     def build_settings(self, environment: Mapping[str, str]) -> BuildSettings:
         """How to build.  Raises SettingError."""
-        import dataclasses
-
         from nivalis.build.settings import BuildSettings
 
         made = BuildSettings.make(self.system, environment, self.config.given())
         # What has been shown as it came need not be shown again.
         lines = 0 if self.shows_output and not self.config.is_set("log-lines") else made.log_lines
-        return dataclasses.replace(made, mode=self.mode, log_lines=lines)  # type: ignore[arg-type]
+        return made._replace(mode=self.mode, log_lines=lines)  # type: ignore[arg-type]
 
     def renderer(self, settings: BuildSettings) -> Renderer:
         """Who shows what happens, on stderr."""

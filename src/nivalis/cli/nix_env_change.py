@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -112,7 +111,7 @@ class _Work:
             raise UsageError("flag '--priority' requires a number")
         new = [element for element in self._new_elements() if not self._options.prebuilt_only or self._has(element.out_path)]
         if priority is not None:
-            new = [replace(element, meta={**element.meta, "priority": priority}) for element in new]
+            new = [element._replace(meta={**element.meta, "priority": priority}) for element in new]
         return lambda installed: install(installed, new, keeps_same_names="preserve-installed" in given, remove_all="remove-all" in given)
 
     def _plan_upgrade(self) -> Callable[[list[Element]], Change]:
@@ -156,7 +155,7 @@ class _Work:
         # All at once: what is installed is evaluated throughout.
         derivations = read_elements([one.value for one in found if isinstance(one, Available)])
         elements = derivations or [one for one in found if isinstance(one, Element)]
-        return [replace(element, name=self._options.force_name) if self._options.force_name else element for element in elements]
+        return [element._replace(name=self._options.force_name) if self._options.force_name else element for element in elements]
 
     def _find(self, *, newest_only: bool) -> list[Candidate]:
         """What the words on the command line name."""

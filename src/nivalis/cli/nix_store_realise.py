@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from nivalis.build.events import one_at_a_time
@@ -101,7 +100,7 @@ def _repair_path(store: Store, path: str, settings: BuildSettings, substituter: 
         deriver = store.path_info(path).deriver
         if deriver is None or not store.is_valid(deriver):
             raise
-        realise_paths(store, [deriver], replace(settings, mode="repair"), substituter=substituter).check()
+        realise_paths(store, [deriver], settings._replace(mode="repair"), substituter=substituter).check()
 
 
 def _repair(store: Store, wanted: Sequence[Wanted], settings: BuildSettings, substituter: LazySubstituter) -> None:
@@ -122,8 +121,8 @@ def _known(store: Store, wanted: Sequence[Wanted], substituter: LazySubstituter)
 
 def _settings(config: Settings, flags: Sequence[str]) -> BuildSettings:
     made = BuildSettings.make(config.text("system"), os.environ, config.given())
-    made = replace(made, log_lines=made.log_lines if config.is_set("log-lines") else 0)
-    return replace(made, mode="check") if "--check" in flags else made
+    made = made._replace(log_lines=made.log_lines if config.is_set("log-lines") else 0)
+    return made._replace(mode="check") if "--check" in flags else made
 
 
 def _wanted(store: Store, word: str) -> Wanted:

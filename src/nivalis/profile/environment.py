@@ -6,7 +6,6 @@ one input the manifest.  Building is handed in, as is whatever shows how far it 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from nivalis import _native
@@ -54,8 +53,8 @@ def _write_derivation(store: Store, elements: Iterable[Element], manifest: str) 
     }
     blank = Derivation({"out": Output(None)}, "builtin", "builtin:buildenv", env=variables, input_srcs=frozenset([manifest]))
     # There is no input derivation, so its hash is that of its text without the output path.
-    digest = hashlib.sha256(blank.unparse(store.store_dir)).digest()
-    out_path = _native.make_output_path("out", _native.Hash("sha256", digest), ENVIRONMENT_NAME, store.store_dir)
+    digest = _native.hash_bytes("sha256", blank.unparse(store.store_dir))
+    out_path = _native.make_output_path("out", digest, ENVIRONMENT_NAME, store.store_dir)
     derivation = blank._replace(outputs={"out": Output(out_path)}, env={**variables, "out": out_path})
     store.protect([out_path])
     return store.add_text(f"{ENVIRONMENT_NAME}.drv", derivation.unparse(store.store_dir), derivation.references), out_path

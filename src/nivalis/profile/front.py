@@ -13,11 +13,12 @@ What it does not do: a program that is no `nivalis` and switches the profile lea
 from __future__ import annotations
 
 import os
-import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from nivalis.store.layout import DEFAULT_STORE_DIR, StoreLayout
+from nivalis.store.metadata import remove_tree
 from nivalis.store.roots import follow, replace_symlink
 
 __all__ = ["front_of", "has_front", "is_front", "update_front"]
@@ -62,7 +63,8 @@ def update_front(layout: StoreLayout, profile: Path, environment: str) -> None:
             os.fchmod(file.fileno(), 0o755)
     replace_symlink(link, folder.name)
     if before is not None:
-        shutil.rmtree(link.with_name(before), ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(str(link.with_name(before)))
 
 
 def _find_start(layout: StoreLayout, commands: list[str]) -> str:

@@ -9,16 +9,15 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from nivalis.store.locks import lock_paths
 
 __all__ = ["Generation", "current_generation", "find_generations", "find_profiles", "remove_old_generations"]
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(NamedTuple):
     """One generation; `created` is in seconds since the epoch."""
 
     number: int

@@ -7,7 +7,6 @@ elements is CppNix's too: it shows in the manifest, and so in the store path of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Literal, NamedTuple, Protocol
 
 from nivalis.errors import EvalError, Frame
@@ -112,7 +111,7 @@ def set_flag(installed: Iterable[Element], name: str, value: str, words: Iterabl
         if selector is not None:
             unused = [other for other in unused if other is not selector]
             steps.append(f"setting flag on '{element.name}'")
-            element = replace(element, meta={**element.meta, name: value})
+            element = element._replace(meta={**element.meta, name: value})
         elements.append(element)
     for selector in unused:
         if not selector.is_all:

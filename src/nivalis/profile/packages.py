@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from nivalis.errors import EvalError, Frame
 from nivalis.lang.get_derivations import FoundDerivation
@@ -98,8 +98,7 @@ def _leave_out_columns(error: EvalError) -> None:
     error.trace = tuple(trace)
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """An element of a user environment.
 
     `outputs` are the store paths that are installed, by output; `out_path` is what the element itself stands for.  `meta` is what
@@ -111,7 +110,7 @@ class Element:
     outputs: Mapping[str, str]
     system: str = ""
     drv_path: str | None = None
-    meta: Mapping[str, MetaValue] = field(default_factory=dict)
+    meta: Mapping[str, MetaValue] = MappingProxyType({})
 
     @property
     def priority(self) -> int:

@@ -15,9 +15,8 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nivalis.errors import NivalisError
 from nivalis.profile.front import front_of, has_front, is_front, update_front
@@ -38,8 +37,7 @@ class GenerationError(NivalisError):
     default_code = "generation"
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """A profile; `path` is absolute, and there need not be anything yet."""
 
     path: Path
