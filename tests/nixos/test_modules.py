@@ -242,6 +242,12 @@ def test_etc(systems: Systems) -> None:
     assert systems.files(configuration, "etc")["b/c"] == {"link": "/srv/c"}
 
 
+def test_a_text_that_names_nothing_in_the_store_is_not_built(systems: Systems) -> None:
+    text = 'environment.etc = { plain.text = "plain"; named.text = "${pkgs.curl}"; };'
+    asked = "lib.mapAttrs (_: file: lib.isDerivation file.source) { inherit (config.environment.etc) plain named; }"
+    assert systems.eval(container(text), asked) == {"plain": False, "named": True}
+
+
 def test_small_files(systems: Systems) -> None:
     hosts = container('networking = { hostName = "web1"; domain = "example.org"; hosts."192.0.2.7" = [ "db" ]; extraHosts = "192.0.2.8 x"; };')
     assert systems.etc(hosts, "hosts") == "127.0.0.1 localhost\n127.0.0.2 web1.example.org web1\n192.0.2.7 db\n::1 localhost\n192.0.2.8 x\n"

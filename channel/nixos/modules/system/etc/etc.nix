@@ -9,6 +9,9 @@ let
 
   entries = builtins.filter (entry: entry.enable) (builtins.attrValues config.environment.etc);
 
+  # A text that names nothing in the store is there without being built, as most are.
+  writeFile = name: text: if builtins.hasContext text then pkgs.writeText name text else builtins.toFile name text;
+
   # Of the packages' /etc: what is a user's or a machine's own, and what is for a system without systemd.
   without = [
     "passwd" "group" "shadow" "gshadow" "subuid" "subgid" "hostname" "machine-id" "mtab" "adjtime" "localtime"
@@ -89,7 +92,7 @@ in
       };
       config = {
         source = lib.mkIf (config.text != null)
-          (lib.mkDerivedConfig options.text (text: pkgs.writeText "etc-${lib.strings.sanitizeDerivationName (baseNameOf name)}" text));
+          (lib.mkDerivedConfig options.text (writeFile "etc-${lib.strings.sanitizeDerivationName (baseNameOf name)}"));
         user = lib.mkIf (config.uid != 0) (lib.mkDefault (toString config.uid));
         group = lib.mkIf (config.gid != 0) (lib.mkDefault (toString config.gid));
       };
