@@ -5,5 +5,6 @@
   networking.firewall.allowedTCPPorts = [ 80 ];
   services.openssh.enable = true;
   services.lighttpd = { enable = true; document-root = "/srv/@folder@"; };
+  nix.enable = true;
   programs.nivalis.enable = true;
 }

@@ -7,7 +7,7 @@
     old.nix, new.nix
                     the containers' configurations
     set.json        the snapshot's place; of `server`, the paths that are no packages (`made`), those of them that a server without the
-                    service does not have (`added`); the toplevels `old` and `new`
+                    service does not have (`added`); the toplevels `old` and `new`, and their derivations (`containers`)
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def main(folder: Path, suite: str) -> None:
             "added": sorted(made - find_made(store, derivations["image"])),
             "old": toplevels["old"],
             "new": toplevels["new"],
+            "containers": [derivations["old"], derivations["new"]],
         }
     (folder / "set.json").write_text(json.dumps(found, indent=1))
 
