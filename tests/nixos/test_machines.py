@@ -57,6 +57,7 @@ SERVER = f"""{{ pkgs, utils, ... }}: let clock = ''{CLOCK}''; in {{
   services.getty.autologinUser = "root";
   services.qemuGuest.enable = true;
   services.udev.extraRules = ''KERNEL=="vdb", SYMLINK+="for-data"'';
+  services.udev.extraHwdb = "evdev:input:b0003v05AFp8277*\\n KEYBOARD_KEY_70039=leftalt\\n";
   services.timesyncd.servers = [ "127.0.0.1" ];
   systemd.services.clock = {{
     wantedBy = [ "sysinit.target" ]; before = [ "systemd-timesyncd.service" ]; unitConfig.DefaultDependencies = false;
@@ -157,6 +158,7 @@ def test_a_server_on_its_own_kernel(factory: Factory, tmp_path: Path) -> None:
         assert machine.run("date +%Z; id -nG alice; hi").splitlines() == ["GMT", "users sudo", "hi"]
         assert machine.run("man -w configuration.nix").startswith("/usr/local/share/man/man5")
         assert machine.run("readlink -f /dev/for-data") == "/dev/vdb"
+        assert machine.run("systemd-hwdb query evdev:input:b0003v05AFp8277x") == "KEYBOARD_KEY_70039=leftalt"
         assert machine.ask_agent("guest-get-host-name") == {"host-name": "web1"}
         machine.run("while ! timedatectl show-timesync | grep -q ServerAddress=127.0.0.1; do sleep 1; done")
         assert machine.run("while [ $(date +%Y) != 2033 ]; do sleep 1; done; date -u +%F") == "2033-01-10"

@@ -10,7 +10,7 @@ let
 
   # What a Debian system has without saying so, less what only installs packages.
   required = with pkgs.debian; [
-    base-files base-passwd bash coreutils dash debianutils diffutils findutils grep gzip bzip2 xz-utils hostname libc-bin login mawk ncurses-base
+    base-files base-passwd bash bsdutils coreutils dash debianutils diffutils findutils grep gzip bzip2 xz-utils hostname libc-bin login mawk ncurses-base
     ncurses-bin passwd sed tar util-linux mount procps kmod iproute2 netbase less
   ];
 

@@ -1,10 +1,20 @@
 /**
   udev: devices' names, permissions and settings.
 */
-{ config, lib, pkgs, ... }:
+{ config, lib, pkgs, utils, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   cfg = config.services.udev;
+
+  # It is ten times as large as all lists that it is made of, and most of it is of keyboards.
+  hasHwdb = cfg.extraHwdb != "" || cfg.packages != [ ];
+  hwdb = utils.runPython "hwdb.bin"
+    {
+      packages = map toString ([ pkgs.debian.udev ] ++ cfg.packages);
+      own = "${pkgs.writeText "99-local.hwdb" cfg.extraHwdb}";
+      program = "${pkgs.debian.udev}/bin/systemd-hwdb";
+    }
+    ./make-hwdb.py;
 in
 {
   options.services.udev = {
@@ -38,11 +48,11 @@ in
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [ pkgs.debian.udev ] ++ cfg.packages;
     environment.etc = lib.optionalAttrs (cfg.extraRules != "") { "udev/rules.d/99-local.rules".text = cfg.extraRules; }
-      // lib.optionalAttrs (cfg.extraHwdb != "") { "udev/hwdb.d/99-local.hwdb".text = cfg.extraHwdb; };
+      // lib.optionalAttrs hasHwdb { "udev/hwdb.bin".source = "${hwdb}"; };
     users.groups = { input = { }; kvm = { }; render = { }; sgx = { }; };
     systemd.services.systemd-udevd = {
       overrideStrategy = "asDropin";
-      restartTriggers = [ pkgs.debian.udev cfg.extraRules cfg.extraHwdb ] ++ cfg.packages;
+      restartTriggers = [ pkgs.debian.udev cfg.extraRules ] ++ cfg.packages ++ lib.optional hasHwdb hwdb;
     };
   };
 }
