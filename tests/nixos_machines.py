@@ -184,7 +184,10 @@ class Emulated:
         size = [f"{(3 << 20) - 2048}k"] if table else []
         subprocess.run([mke2fs, "-q", "-F", "-t", "ext4", "-L", "nixos", "-E", f"offset={start}", "-d", folder / "root", image, *size], check=True)
         if spoil:
-            subprocess.run([_find("debugfs"), "-w", "-R", spoil, f"{image}?offset={start}"], check=True, capture_output=True)
+            commands = folder / "commands"
+            # Who has been unmounted as usual is not looked at closely.
+            commands.write_text(f"{spoil}\ndirty\n")
+            subprocess.run([_find("debugfs"), "-w", "-f", commands, f"{image}?offset={start}"], check=True, capture_output=True)
         shutil.rmtree(folder / "root")
         real = factory.real(toplevel)
         parameters = (real / "kernel-params").read_text()

@@ -191,7 +191,7 @@ def test_disks_are_known_by_their_partitions_and_mended_before_they_are_mounted(
     try:
         machine.log_in()
         assert "stage 1: checking /dev/vda1" in machine.said and "stage 1: checking /dev/vdb1" in machine.said
-        assert "Free inodes count wrong" in machine.said
+        assert "was not cleanly unmounted, check forced" in machine.said
         assert machine.run("systemctl is-system-running --wait") == "running", machine.run("systemctl --failed")
         assert machine.run("findmnt -no SOURCE /; findmnt -no SOURCE /var/log").split() == ["/dev/vda1", "/dev/vdb1"]
         machine.type("systemctl poweroff\n")
