@@ -95,19 +95,26 @@ rec {
   /**
     { pname; version; hash; format ? "setuptools"; extension ? "tar.gz"; … } -> derivation: a Python package's source, or its wheel.
 
-    The arguments are those of nixpkgs.  Indices are configuration: `config.pypiMirrors` are addresses of what is called `packages/` there.
+    The arguments are those of nixpkgs.  Which index is asked is the matter of the machine that fetches: the one that its pip and uv ask.
   */
   fetchPypi =
-    { pname, version, format ? "setuptools", extension ? "tar.gz", dist ? "py2.py3", python ? "py2.py3", abi ? "none", platform ? "any", ... }@args:
+    { pname, version, format ? "setuptools", extension ? "tar.gz", python ? "py2.py3", abi ? "none", platform ? "any", ... }@args:
     let
-      first = builtins.substring 0 1 pname;
-      place =
-        if format == "wheel" then "${dist}/${first}/${pname}/${pname}-${version}-${python}-${abi}-${platform}.whl"
-        else "source/${first}/${pname}/${pname}-${version}.${extension}";
-      indices = config.pypiMirrors or (throw "fetchPypi: no index of Python packages is known: `pypiMirrors = [ \"https://…/packages/\" ];` in `config.nix` names one; Debian has most of them as `python3Packages.NAME`");
-      known = [ "pname" "version" "format" "extension" "dist" "python" "abi" "platform" ];
+      file =
+        if format == "wheel" then "${pname}-${version}-${python}-${abi}-${platform}.whl"
+        else "${pname}-${version}.${extension}";
+      drv = derivation ({
+        name = lib.strings.sanitizeDerivationName file;
+        system = "builtin";
+        builder = "builtin:pypi-fetch";
+        # As indices call it (PEP 503).
+        project = lib.concatStringsSep "-" (builtins.filter lib.isString (builtins.split "[-_.]+" (lib.toLower pname)));
+        inherit file;
+        outputHashMode = "flat";
+        preferLocalBuild = true;
+      } // hashOf "fetchPypi" args);
     in
-    fetchurl (removeAttrs args known // { urls = map (index: "${lib.removeSuffix "/" index}/${place}") indices; });
+    drv // { meta = args.meta or { }; } // args.passthru or { };
 
   /** As fetchFromGitHub, from a GitLab. */
   fetchFromGitLab = { owner, repo, rev, domain ? "gitlab.com", ... }@args:

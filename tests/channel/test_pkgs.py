@@ -237,7 +237,7 @@ def test_overlays_and_configuration(channel: Channel, tmp_path: Path) -> None:
     [
         ('fetchurl { url = "https://example.org/x"; }', "needs the hash"),
         ('(fetchurl { url = "mirror://never/x"; hash = ""; }).drvPath', "no mirrors are known"),
-        ('fetchPypi { pname = "a"; version = "1"; hash = ""; }', "pypiMirrors"),
+        ('(fetchPypi { pname = "a"; version = "1"; }).drvPath', "needs the hash"),
         ('fetchFromGitHub { owner = "a"; repo = "b"; rev = "c"; fetchSubmodules = true; }', "submodules"),
         ('(stdenv.mkDerivation { pname = "a"; }).name', "no `version`"),
         ("(stdenv.mkDerivation { }).name", "needs `pname` and `version`"),
@@ -257,14 +257,21 @@ def test_arguments_that_cannot_be(channel: Channel, tmp_path: Path) -> None:
     assert "nivalis channel add" in channel.fail(f"(import {copy} {{ }}).curl").message
 
 
-def test_sources_of_python_packages(evaluator: Evaluator, snapshot: Path) -> None:
-    index = 'config.pypiMirrors = [ "https://index.example.org/packages/" "https://other.example.org/packages" ];'
-    text = f"(import {CHANNEL} {{ snapshot = {snapshot}; overlays = [ ]; {index} }}).fetchPypi"
-    name, urls = evaluator.eval(f'let s = {text} {{ pname = "six"; version = "1.16.0"; hash = ""; }}; in [ s.name s.urls ]').to_python()
-    assert name == "six-1.16.0.tar.gz"
-    assert urls == [f"https://{host}.example.org/packages/source/s/six/six-1.16.0.tar.gz" for host in ("index", "other")]
-    wheel = f'({text} {{ pname = "six"; version = "1.16.0"; format = "wheel"; python = "py3"; sha256 = ""; }}).url'
-    assert evaluator.eval(wheel).to_python() == "https://index.example.org/packages/py2.py3/s/six/six-1.16.0-py3-none-any.whl"
+def test_sources_of_python_packages(channel: Channel) -> None:
+    source = channel.eval('(fetchPypi { pname = "Ruamel.YAML_x"; version = "0.18"; sha512 = ""; }).drvAttrs')
+    assert isinstance(source, dict) and re.fullmatch("sha256-A{43}=", str(source.pop("outputHash")))
+    assert source == {
+        "name": "Ruamel.YAML_x-0.18.tar.gz",
+        "system": "builtin",
+        "builder": "builtin:pypi-fetch",
+        "project": "ruamel-yaml-x",
+        "file": "Ruamel.YAML_x-0.18.tar.gz",
+        "outputHashMode": "flat",
+        "outputHashAlgo": "sha256",
+        "preferLocalBuild": True,
+    }
+    wheel = 'fetchPypi { pname = "six"; version = "1.16.0"; format = "wheel"; dist = "py3"; python = "py3"; sha256 = ""; }'
+    assert channel.eval(f"({wheel}).file") == "six-1.16.0-py3-none-any.whl"
 
 
 # ---------------------------------------------------------------------------------------------------- builders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -16,10 +17,12 @@ WHEEL = b"the wheel's bytes"
 NAME = "some_thing-1.0-py3-none-any.whl"
 
 
-def fetch(server: Server, target: Path, *, digest: str | None = None, project: str = "some-thing", name: str = NAME) -> bytes:
+def fetch(
+    server: Server, target: Path, *, digest: str | None = None, algorithm: str = "sha256", project: str = "some-thing", name: str = NAME
+) -> bytes:
     fetcher = Fetcher({VARIABLE: f"{server.address}/simple/"}, sleep=lambda _: None)
     try:
-        variables = {"project": project, "file": name, "outputHash": digest or hashlib.sha256(WHEEL).hexdigest()}
+        variables = {"project": project, "file": name, "outputHash": digest or hashlib.sha256(WHEEL).hexdigest(), "outputHashAlgo": algorithm}
         fetcher.fetch(variables, str(target))
     finally:
         fetcher.close()
@@ -37,6 +40,12 @@ def fetch(server: Server, target: Path, *, digest: str | None = None, project: s
 def test_a_file_is_found_on_its_projects_page(server: Server, tmp_path: Path, page: str) -> None:
     server.files = {"/simple/some-thing/": page.encode(), f"/files/{NAME}": WHEEL}
     assert fetch(server, tmp_path / "wheel") == WHEEL
+
+
+def test_hashes_of_other_kinds(server: Server, tmp_path: Path) -> None:
+    server.files = {"/simple/some-thing/": f'<a href="/files/{NAME}">'.encode(), f"/files/{NAME}": WHEEL}
+    digest = base64.b64encode(hashlib.sha512(WHEEL).digest()).decode()
+    assert fetch(server, tmp_path / "wheel", digest=f"sha512-{digest}", algorithm="sha512") == WHEEL
 
 
 def test_other_bytes_are_refused(server: Server, tmp_path: Path) -> None:
@@ -80,6 +89,6 @@ def test_who_one_is_is_not_said(server: Server, tmp_path: Path) -> None:
     fetcher = Fetcher({VARIABLE: f"{address}/simple"}, sleep=lambda _: None)
     server.files = {"/simple/some-thing/": b""}
     with pytest.raises(NotThereError) as caught:
-        fetcher.fetch({"project": "some-thing", "file": NAME, "outputHash": "0" * 64}, str(tmp_path / "wheel"))
+        fetcher.fetch({"project": "some-thing", "file": NAME, "outputHash": "0" * 64, "outputHashAlgo": "sha256"}, str(tmp_path / "wheel"))
     fetcher.close()
     assert "secret" not in str(caught.value)

@@ -64,11 +64,12 @@ class Fetcher:
         project, name = environment.get("project", ""), environment.get("file", "")
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project) or not name or "/" in name:
             raise FetchError(f"derivation names no file of a Python package: `{project}`, `{name}`", hint="its attributes `project` and `file` do")
-        wanted = Hash.parse(environment.get("outputHash", ""), "sha256")
+        algorithm = environment.get("outputHashAlgo") or None
+        wanted = Hash.parse(environment.get("outputHash", ""), algorithm)
         page = f"{self._index}/{project}/"
         address = self._find(page, name, f"{target}.index")
         self._download(address, target, on_progress)
-        found = _native.hash_file("sha256", target)[0]
+        found = _native.hash_file(wanted.algo, target)[0]
         if found != wanted:
             os.unlink(target)
             raise FetchedHashError(
