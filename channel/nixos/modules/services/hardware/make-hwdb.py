@@ -6,6 +6,7 @@ It runs as a builder: `packages` are those with lists, `own` is a further list, 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 
 _FOLDERS = ("usr/lib/udev/hwdb.d", "etc/udev/hwdb.d")
@@ -23,7 +24,7 @@ def main() -> None:
         os.symlink(path, f"root/etc/udev/hwdb.d/{name}")
     # It says of a list that it cannot read, and goes on.
     subprocess.run([variables["program"], "update", f"--root={os.getcwd()}/root", "--strict"], check=True)
-    os.rename("root/etc/udev/hwdb.bin", variables["out"])
+    shutil.copyfile("root/etc/udev/hwdb.bin", variables["out"])
 
 
 if __name__ == "__main__":
