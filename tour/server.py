@@ -18,7 +18,7 @@ from typing import Any
 
 from tour.stage import Background, Stage, TourError, wait_until
 
-__all__ = ["Port", "Server", "open_page"]
+__all__ = ["Menu", "Port", "Server", "open_page"]
 
 # Emulated on a busy machine, a server takes its time.
 _BOOT, _MENU = 1500.0, 600.0
@@ -107,6 +107,7 @@ class Server:
             nonlocal found
             if not self._status():
                 raise TourError("the server has ended", where=str(self.console))
+            self.stage.show.progress(f"waiting for ssh; the console: {self._last_lines(1)}")
             ask = self.stage.begin(*self._words(), "cat /proc/sys/kernel/random/boot_id")
             try:
                 ask.wait(120, lambda status: True)
@@ -117,9 +118,14 @@ class Server:
 
         with self.stage.show.waiting("waiting for ssh"):
             if not wait_until(answers, _BOOT, 2.0):
-                last = _ESCAPE.sub("", self.console.read_text(errors="replace")).strip().splitlines()[-12:]
-                raise TourError("\n".join([f"the server lets nobody in after {_BOOT:.0f} s; its console ends with", *last]), where=str(self.console))
+                said = f"the server lets nobody in after {_BOOT:.0f} s; its console ends with\n{self._last_lines(12)}"
+                raise TourError(said, where=str(self.console))
         return found
+
+    def _last_lines(self, count: int) -> str:
+        """The end of what it has said on its serial line."""
+        said = self.console.read_text(errors="replace")[-8000:] if self.console.exists() else ""
+        return "\n".join([line.strip() for line in _ESCAPE.sub("", said).splitlines() if line.strip()][-count:])
 
     # ---- the boot menu ----
 
@@ -128,30 +134,32 @@ class Server:
         path = self._status()["console_socket"]
         with socket.socket(socket.AF_UNIX) as line:
             line.connect(path)
-            menu = _Menu(line, self.console)
             self.run("systemctl reboot", is_good=lambda status: True)
             with self.stage.show.waiting("waiting for the boot menu"):
-                # Nobody knows when it is there; a key that moves nothing stops its clock whenever that is.
-                menu.press_until(_UP, lambda said: "NixOS - All configurations" in said, _OFTEN)
-                menu.press_until(_DOWN, lambda said: _highlighted(said).startswith("NixOS - All"))
-                menu.press(_ENTER)
-                menu.press_until(b"", lambda said: _highlighted(said).startswith("NixOS - Configuration"))
-                wanted = f"NixOS - Configuration {generation} ("
-                menu.press_until(_DOWN, lambda said: _highlighted(said).startswith(wanted))
-                found = _highlighted(menu.said)
-                menu.press(_ENTER)
-                # The kernel's first words come through here; whoever writes to a line that nobody reads waits.
-                menu.press_until(b"", lambda said: "Linux version" in said or "Booting" in said)
-        return found
+                return Menu(line, self.console).choose(generation)
 
 
-class _Menu:
-    """GRUB on a serial line: keys go in, and what it draws comes out."""
+class Menu:
+    """GRUB on a serial line: keys go in, and what it draws comes out.  `console` is the place to look when it does not."""
 
     def __init__(self, line: socket.socket, console: Path) -> None:
         self.said = ""
         self._line = line
         self._console = console
+
+    def choose(self, generation: int) -> str:
+        """Choose a generation among all of the system's; what the menu says of it.  Raises TourError."""
+        # Nobody knows when the menu is there; a key that moves nothing stops its clock whenever that is.
+        self.press_until(_UP, lambda said: bool(_highlighted(said)), _OFTEN)
+        self.press_until(_DOWN, lambda said: _highlighted(said).startswith("NixOS - All"))
+        self.press(_ENTER)
+        self.press_until(b"", lambda said: _highlighted(said).startswith("NixOS - Configuration"))
+        self.press_until(_DOWN, lambda said: _highlighted(said).startswith(f"NixOS - Configuration {generation} ("))
+        found, drawn = _highlighted(self.said), len(self.said)
+        self.press(_ENTER)
+        # Whoever writes to a line that nobody reads waits.
+        self.press_until(b"", lambda said: "Booting" in said[drawn:])
+        return found
 
     def press(self, key: bytes) -> None:
         self._line.sendall(key)

@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -131,7 +131,11 @@ class Stage:
         text = shlex.join(argv) if shown is None else shown
         if text:
             self.show.command(text)
-        with self.show.waiting("") if text else nullcontext():
+        if not text:
+            background = self.begin(*argv, script=script, environment=environment)
+            background.wait(deadline, is_good)
+            return background
+        with self.show.waiting(text.splitlines()[-1]):
             background = self.begin(*argv, script=script, environment=environment, listen=self.show.progress)
             background.wait(deadline, is_good)
         return background

@@ -107,14 +107,14 @@ def begin(tour: Tour) -> None:
     status = json.loads(started.output)
     tour.accelerator = status["accelerator"]
     stage.show.good(f"a cloud at {status['url']}, its machines under {tour.accelerator}")
-    stage.run("nivalis", "channel", "add", "nixos", _SUITE)
+    stage.run("nivalis", "channel", "add", "nixpkgs", _SUITE)
     if tour.is_short:
-        stage.run("nivalis", "channel", "update", "nixos")
+        stage.run("nivalis", "channel", "update", "nixpkgs")
     else:
         stage.show.say("First the suite as it was released; what has been updated since comes in step 8.")
         user = stage.environment["USER"]
         stage.run(sys.executable, "-m", "tour.older", stage.root, stage.home, user, shown="", environment={"PYTHONPATH": str(CHECKOUT)})
-    about = json.loads(stage.run("nix-instantiate", "--eval", "--json", "--strict", "-E", "(import <nixos> { }).snapshot", shown="").output)
+    about = json.loads(stage.run("nix-instantiate", "--eval", "--json", "--strict", "-E", "(import <nixpkgs> { }).snapshot", shown="").output)
     stage.show.good(f"Debian {about['suites'][0]['codename']} of {about['date'][:10]}, verified from the archive's signature on")
 
 
@@ -127,7 +127,7 @@ def write_system(tour: Tour) -> None:
     found = stage.run("nivalis", "options", "lighttpd", "document-root", environment=environment)
     _expect("services.lighttpd.document-root" in found.output, "the option is not found", found.log)
     stage.show.seen("\n".join(found.output.splitlines()[:4]))
-    made = stage.run("nix-instantiate", "<nixos/nixos>", "-A", "system", "--arg", "configuration", "./system.nix")
+    made = stage.run("nix-instantiate", "<nixpkgs/nixos>", "-A", "system", "--arg", "configuration", "./system.nix")
     _expect(made.output.strip().endswith(".drv"), "the system is not evaluated", made.log)
     stage.show.good(f"it evaluates, to {made.output.strip()}")
 
@@ -135,7 +135,7 @@ def write_system(tour: Tour) -> None:
 def build_image(tour: Tour) -> None:
     stage = tour.stage
     stage.show.command("export NIXOS_CONFIG=…/nixos/modules/virtualisation/brightbox-config.nix")
-    words = ("nix-build", "<nixos/nixos>", "-A", "config.system.build.brightboxImage", "--argstr", "system", "x86_64-linux")
+    words = ("nix-build", "<nixpkgs/nixos>", "-A", "config.system.build.brightboxImage", "--argstr", "system", "x86_64-linux")
     made = stage.run(*words, environment={"NIXOS_CONFIG": str(_DEFINITION)})
     file = stage.home / "result/nixos.qcow2"
     _expect(file.is_file(), "there is no result/nixos.qcow2", made.log)
@@ -196,9 +196,9 @@ def prepare(tour: Tour) -> None:
     _expect(wait_until(lambda: "\n" in served.output or served.has_ended, _PATIENCE) and not served.has_ended, "the cache is not served", served.log)
     about = json.loads(served.output)
     tour.cache = Cache(about["port"], about["publicKeys"][0])
-    lines = ["nix-build '<nixos>' -A lighttpd -o lighttpd"]
+    lines = ["nix-build '<nixpkgs>' -A lighttpd -o lighttpd"]
     if not tour.is_short:
-        lines = ["nivalis channel update nixos", "nix-build '<nixos/nixos>' -A system -o next", *lines]
+        lines = ["nivalis channel update nixpkgs", "nix-build '<nixpkgs/nixos>' -A system -o next", *lines]
     tour.preparation = stage.begin("sh", "-euxc", "\n".join(lines), environment={"NIXOS_CONFIG": str(_DEFINITION)})
 
 
