@@ -72,7 +72,7 @@ def _find(program: str) -> str:
 
 
 class Container:
-    """A system that runs as a container, started by its own `init` on a root that was empty.
+    """A system that runs as a container, started by its own `init` on a root that was empty, or that has a store of its own.
 
     `binds` are further folders of this machine that it sees: (here, there).
     """
@@ -93,9 +93,10 @@ class Container:
             "--kill-signal=SIGRTMIN+3",
             "--timezone=off",
         ]
+        store = [] if any((root / "nix/store").iterdir()) else [f"--bind={factory.store.layout.real_store_dir}:/nix/store"]
         argv += [
             f"--directory={root}",
-            f"--bind={factory.store.layout.real_store_dir}:/nix/store",
+            *store,
             *(f"--bind={here}:{there}" for here, there in binds),
         ]
         self._log = root.parent / f"{root.name}.log"

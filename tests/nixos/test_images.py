@@ -6,23 +6,26 @@ The latter only with NIVALIS_DEBIAN; see `nixos_machines`.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
-import re
+import random
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from debian_packages import make_snapshot
 from fetch_server import Server, serve
 from nivalis.build import BuildSettings, realise
 from nivalis.lang import EvalSettings, Evaluator
-from nixos_machines import Factory, open_factory
+from nivalis.store import Store, StoreLayout
+from nixos_machines import Container, Emulated, Factory, open_factory
 from nixos_systems import CHANNEL, NIXOS, SYSTEM, Systems
 
 BRIGHTBOX = str(NIXOS / "modules/virtualisation/brightbox-config.nix")
@@ -43,7 +46,7 @@ def test_brightbox_image(systems: Systems) -> None:
 def test_formats_differ_in_nothing_else(systems: Systems) -> None:
     images = "config.system.build.images"
     found = json.loads(systems.eval(BRIGHTBOX, f"builtins.toJSON (builtins.mapAttrs (_: image: image.drvAttrs.description) {images})"))
-    assert set(found) == {"raw", "qcow2", "qcow2-zstd", "tar"}
+    assert set(found) == {"raw", "qcow2", "qcow2-zstd", "tar", "direct"}
     assert all(one.pop("format") == name for name, one in found.items())
     assert len({json.dumps(one, sort_keys=True) for one in found.values()}) == 1
 
@@ -73,6 +76,46 @@ def test_wheels_are_those_of_the_lock() -> None:
     assert lock.rank("a-1-cp311-cp311-manylinux_2_39_x86_64.whl", "3.11") is None
     assert lock.rank("a-1-cp313-cp313-manylinux_2_17_x86_64.whl", "3.11") is None
     assert lock.rank("a-1-cp312-abi3-manylinux_2_17_x86_64.whl", "3.11") is None
+
+
+# ---- qcow2 ----
+
+
+@pytest.fixture
+def qcow2() -> Iterator[Any]:
+    sys.path.insert(0, str(NIXOS / "lib/disk-image"))
+    try:
+        yield importlib.import_module("qcow2")
+    finally:
+        sys.path.pop(0)
+
+
+@pytest.mark.parametrize("kind", ["zlib", "zstd"])
+def test_an_image_has_what_the_disk_has(qcow2: Any, tmp_path: Path, kind: str) -> None:
+    """Zeros, holes, what can be compressed and what cannot, in more than one table; the last cluster is none."""
+    disk = tmp_path / "disk"
+    chance = random.Random(1)
+    with open(disk, "wb") as file:
+        for at, data in ((0, b"boot" * 1000), (3 << 20, chance.randbytes(300_000)), (4 << 20, bytes(1 << 20)), (700 << 20, b"end" * 100_000)):
+            file.seek(at)
+            file.write(data)
+        file.truncate((700 << 20) + 300_512)
+    images = []
+    for workers in (1, 5):
+        qcow2.write_qcow2(str(disk), str(tmp_path / f"image-{workers}"), kind, workers)
+        images.append((tmp_path / f"image-{workers}").read_bytes())
+    assert images[0] == images[1] and len(images[0]) < 1 << 20
+    subprocess.run([find("qemu-img"), "check", "-q", tmp_path / "image-1"], check=True)
+    subprocess.run([find("qemu-img"), "compare", "-q", "-f", "raw", "-F", "qcow2", disk, tmp_path / "image-1"], check=True)
+
+
+def test_an_image_of_nothing(qcow2: Any, tmp_path: Path) -> None:
+    disk, image = tmp_path / "disk", tmp_path / "image"
+    disk.touch()
+    os.truncate(disk, 10 << 20)
+    qcow2.write_qcow2(str(disk), str(image), "zlib", 1)
+    subprocess.run([find("qemu-img"), "check", "-q", image], check=True)
+    subprocess.run([find("qemu-img"), "compare", "-q", "-f", "raw", "-F", "qcow2", disk, image], check=True)
 
 
 # ---- first boot ----
@@ -143,8 +186,6 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
         yield made
 
 
-# What is typed has no number where what is said has one.
-SIZE = "sleep 5; echo root: $(($(stat -fc '%b * %S' /) / 1000000)) MB, failed: $(systemctl --failed --no-legend)."
 IMAGE = """{ lib, ... }: {
   networking.hostName = "disk";
   fileSystems."/" = { device = "/dev/disk/by-label/nixos"; fsType = "ext4"; autoResize = true; };
@@ -156,7 +197,7 @@ IMAGE = """{ lib, ... }: {
 }"""
 
 
-@pytest.mark.parametrize("kind", ["raw", "qcow2", "tar"])
+@pytest.mark.parametrize("kind", ["raw", "qcow2", "qcow2-zstd", "tar", "direct"])
 def test_the_same_bytes_twice(factory: Factory, kind: str) -> None:
     with Evaluator(factory.store, EvalSettings(system=SYSTEM)) as evaluator:
         drv_path = str(evaluator.eval(f"({factory.expression(IMAGE)}).config.system.build.images.{kind}.drvPath").to_python())
@@ -166,30 +207,64 @@ def test_the_same_bytes_twice(factory: Factory, kind: str) -> None:
     realise(factory.store, [drv_path], dataclasses.replace(settings, mode="check")).check()
 
 
-def test_the_file_system_is_whole_and_the_machine_starts(factory: Factory, tmp_path: Path) -> None:
-    """From the BIOS on: GRUB, its menu, kernel, initrd; then the root is as large as the disk."""
-    qemu, e2fsck = shutil.which("qemu-system-x86_64"), shutil.which("e2fsck", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if qemu is None or e2fsck is None:
-        pytest.skip("no QEMU or no e2fsck")
+def test_the_same_bytes_from_two_stores(factory: Factory, tmp_path: Path) -> None:
+    with Store.open(StoreLayout.under(tmp_path)) as store:
+        other = Factory(store, Path(make_snapshot(store, os.environ["NIVALIS_DEBIAN"]).folder))
+        if other.snapshot.name != factory.snapshot.name:
+            pytest.skip("the archive has changed meanwhile")
+        here, there = (one.real(one.build(IMAGE, "config.system.build.images.qcow2")) for one in (factory, other))
+        assert (here / "nixos.qcow2").read_bytes() == (there / "nixos.qcow2").read_bytes()
+
+
+class Machine(Emulated):
+    """A machine with an image as its disk, and nothing else."""
+
+    def __init__(self, image: Path, form: str, log: Path, words: Sequence[str] = ()) -> None:
+        argv = [find("qemu-system-x86_64"), "-accel", "tcg", "-m", "512", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none"]
+        self._start([*argv, "-drive", f"file={image},format={form},if=virtio,cache=unsafe", "-nic", "none", *words], log)
+
+
+def find(program: str) -> str:
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"no {program}")
+    return found
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2", "qcow2-zstd", "direct"])
+def test_a_machine_starts_from_it(factory: Factory, tmp_path: Path, kind: str) -> None:
+    """From the BIOS on: GRUB, its menu, kernel, initrd; or from the kernel on.  Then the root is as large as the disk."""
+    form = "raw" if kind in ("raw", "direct") else "qcow2"
     disk = tmp_path / "disk"
-    shutil.copyfile(factory.real(factory.build(IMAGE, "config.system.build.images.raw")) / "nixos.raw", disk)
-    subprocess.run([e2fsck, "-fn", f"{disk}?offset={1 << 20}"], check=True, capture_output=True)
-    os.truncate(disk, 3 << 30)
-    argv = [qemu, "-accel", "tcg", "-m", "512", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none"]
-    argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe", "-nic", "none"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as machine:
-        assert machine.stdin is not None and machine.stdout is not None
-        os.set_blocking(machine.stdout.fileno(), False)
-        said, typed, deadline = b"", False, time.monotonic() + 900
-        try:
-            while (found := re.search(rb"root: (\d+) MB, failed: (.*)\.", said)) is None:
-                assert time.monotonic() < deadline, said[-3000:]
-                said += machine.stdout.read() or b""
-                if not typed and b"(automatic login)" in said:
-                    machine.stdin.write(SIZE.encode() + b"\n")
-                    machine.stdin.flush()
-                    typed = True
-                time.sleep(0.2)
-        finally:
-            machine.kill()
-    assert b"GRUB" in said and int(found[1]) > 2900 and found[2] == b"", said[-3000:]
+    shutil.copyfile(factory.real(factory.build(IMAGE, f"config.system.build.images.{'raw' if kind == 'direct' else kind}")) / f"nixos.{form}", disk)
+    if kind == "raw":
+        subprocess.run([find("e2fsck"), "-fn", f"{disk}?offset={1 << 20}"], check=True, capture_output=True)
+    subprocess.run([find("qemu-img"), "resize", "-q", "-f", form, disk, "3G"], check=True)
+    words = []
+    if kind == "direct":
+        direct = factory.real(factory.build(IMAGE, "config.system.build.images.direct"))
+        words = ["-kernel", str(direct / "kernel"), "-initrd", str(direct / "initrd"), "-append", (direct / "cmdline").read_text().strip()]
+    machine = Machine(disk, form, tmp_path / "console", words)
+    try:
+        machine.log_in()
+        assert machine.run("systemctl is-system-running --wait", 900) == "running"
+        assert int(machine.run("stat -fc '%b * %S' / | sed 's/.*/echo $((&))/' | sh")) > 2_900_000_000
+        assert ("GRUB" in machine.said) == (kind != "direct")
+    finally:
+        machine.kill()
+
+
+def test_a_container_starts_from_the_tar(factory: Factory, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("systemd-nspawn needs root")
+    root = tmp_path / "root"
+    root.mkdir()
+    archive = factory.real(factory.build(IMAGE, "config.system.build.images.tar")) / "nixos.tar"
+    subprocess.run(["tar", "-xpf", archive, "-C", root], check=True)
+    container = Container(factory, "/nix/var/nix/profiles/system", root)
+    try:
+        assert container.run("hostname") == "disk"
+        assert container.run("readlink -f /run/current-system").startswith("/nix/store/")
+        assert container.run("systemctl --failed --no-legend") == ""
+    finally:
+        container.stop()

@@ -1,5 +1,5 @@
 /**
-  A disk with a system on it, as one file: `{ config; lib; pkgs; … }` -> derivation.
+  A disk with a system on it, as one file, or what starts it without a boot loader: `{ config; lib; pkgs; … }` -> derivation.
 
   The builder is `make.py` with Debian's own tools (mke2fs, debugfs, sfdisk, GRUB) as its /usr: an ordinary build, that needs no root, no
   loop device, no mount and no virtual machine, and gives the same bytes each time.
@@ -13,7 +13,7 @@
 , name ? "nixos-disk-image"
   # The file's name, without what its format adds.
 , fileName ? "nixos"
-  # raw, qcow2 (zlib), qcow2-zstd, tar
+  # raw, qcow2 (zlib), qcow2-zstd, tar, direct (kernel, initrd and command line)
 , format ? "qcow2"
   # In MiB, or "auto": what is needed, and `additionalSpace` MiB.
 , diskSize ? "auto"
@@ -23,7 +23,7 @@
 , channels ? null
 }:
 let
-  formats = [ "raw" "qcow2" "qcow2-zstd" "tar" ];
+  formats = [ "raw" "qcow2" "qcow2-zstd" "tar" "direct" ];
   inherit (config.system.build) toplevel;
 
   farm = pkgs.makeFarm (with pkgs.debian; [ python3 e2fsprogs fdisk grub-common grub-pc-bin libzstd1 ]);

@@ -16,6 +16,7 @@ import datetime
 import importlib
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -71,8 +72,11 @@ def main() -> None:
     os.mkdir(out)
     target = f"{out}/{description['fileName']}"
 
-    tree = make_tree(description, attributes["closure"])
     kind = description["format"]
+    if kind == "direct":
+        write_direct(description["toplevel"], out)
+        return
+    tree = make_tree(description, attributes["closure"])
     if kind == "tar":
         write_tar(tree, f"{target}.tar")
         return
@@ -332,6 +336,21 @@ def write_boot_loader(disk: str) -> None:
         file.write(boot)
         file.seek(512)
         file.write(core)
+
+
+# ---- without a boot loader ----
+
+
+def write_direct(toplevel: str, out: str) -> None:
+    """What starts the disk in place of its boot loader: kernel, initrd, and what the kernel is told."""
+    for name in ("kernel", "initrd"):
+        if not os.path.exists(f"{toplevel}/{name}"):
+            fail(f"the system has no {name}")
+        shutil.copyfile(f"{toplevel}/{name}", f"{out}/{name}")
+    with open(f"{toplevel}/kernel-params", encoding="utf-8") as file:
+        parameters = file.read().strip()
+    with open(f"{out}/cmdline", "w", encoding="utf-8") as file:
+        file.write(f"{parameters} init={toplevel}/init\n")
 
 
 # ---- a tree as an archive ----

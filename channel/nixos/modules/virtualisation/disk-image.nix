@@ -1,5 +1,5 @@
 /**
-  The system as a disk: `config.system.build.images.*`, each one file that a machine or a virtual machine starts from.
+  The system as a disk: `config.system.build.images.*`, what a machine or a virtual machine starts from.
 
   | attribute | file |
   |---|---|
@@ -7,6 +7,7 @@
   | `qcow2` | `nixos.qcow2`, compressed as every QEMU can read it |
   | `qcow2-zstd` | `nixos.qcow2`, made and read faster; from QEMU 5.1 on |
   | `tar` | `nixos.tar`: the root's files, for systemd-nspawn and others that bring their own kernel |
+  | `direct` | `kernel`, `initrd` and `cmdline`: what starts the raw disk without its boot loader |
 */
 { config, lib, pkgs, ... }:
 let
@@ -62,5 +63,5 @@ in
     };
   };
 
-  config.system.build.images = lib.genAttrs [ "raw" "qcow2" "qcow2-zstd" "tar" ] image;
+  config.system.build.images = lib.genAttrs [ "raw" "qcow2" "qcow2-zstd" "tar" "direct" ] image;
 }
