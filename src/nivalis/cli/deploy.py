@@ -105,7 +105,9 @@ def _as_module(place: Path) -> str:
     path = f"(/. + {quoted})"
     if not place.is_file():
         return path
-    contents = f'virtualisation.diskImage.contents."{_DEFINITION}" = lib.mkOverride {_PRIORITY} {path};'
+    # Any file's name is one of a file, if not of a store path.
+    copy = f'builtins.path {{ name = "configuration.nix"; path = {path}; }}'
+    contents = f'virtualisation.diskImage.contents."{_DEFINITION}" = lib.mkOverride {_PRIORITY} ({copy});'
     return f"{{ lib, ... }}: {{ imports = [ {path} ]; {contents} }}"
 
 

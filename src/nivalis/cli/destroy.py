@@ -46,7 +46,7 @@ def _destroy(desk: Desk, name: str, *, yes: bool, dry_run: bool, as_json: bool) 
 
     talk = ConsoleTalk()
     tools = CloudTools(cloud=desk.cloud(), orbit=desk.orbit, talk=talk)
-    what = plan_destruction(name, look_up(tools.cloud, check_name(name)), tools.orbit())
+    what = plan_destruction(name, look_up(tools.cloud, check_name(name), dying=True), tools.orbit())
     print_steps(what.steps, print if dry_run and not as_json else talk.say)
     if not what.steps:
         talk.say(f"there is nothing of `{name}`")

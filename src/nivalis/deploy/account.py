@@ -11,16 +11,18 @@ An image is known by the store path that it was uploaded from, so whether it is 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from nivalis.cloud.api import Brightbox
+from nivalis.cloud.errors import ApiError
 from nivalis.cloud.imports import CONTAINER
 from nivalis.cloud.models import CloudIp, Image, Server
 from nivalis.cloud.orbit import Orbit
 from nivalis.deploy.errors import DeployError
 from nivalis.store.paths import hash_part
 
-__all__ = ["Found", "check_name", "find_address", "find_image", "find_objects", "find_server", "image_name", "look_up", "object_name"]
+__all__ = ["Found", "check_key", "check_name", "find_address", "find_image", "find_objects", "find_server", "image_name", "look_up", "object_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 _DIGITS = "[0-9abcdfghijklmnpqrsvwxyz]{32}"
@@ -53,18 +55,18 @@ def object_name(name: str, path: str) -> str:
     return f"{name}/{hash_part(path)}.qcow2"
 
 
-def look_up(cloud: Brightbox, name: str) -> Found:
-    """What the account has under a name.  Raises CloudError, DeployError."""
-    server = find_server(cloud, name)
+def look_up(cloud: Brightbox, name: str, *, dying: bool = False) -> Found:
+    """What the account has under a name; with `dying`, a server too that is being destroyed.  Raises CloudError, DeployError."""
+    server = find_server(cloud, name, gone=_GONE[1:] if dying else _GONE)
     pattern = re.compile(f"{re.escape(name)}-{_DIGITS}")
     images = tuple(one for one in cloud.images.list() if pattern.fullmatch(one.name) and one.status not in _GONE)
     addresses = tuple(one for one in cloud.cloud_ips.list() if one.name == name or leads_to(one, server))
     return Found(server, images, addresses)
 
 
-def find_server(cloud: Brightbox, name: str) -> Server | None:
+def find_server(cloud: Brightbox, name: str, gone: Collection[str] = _GONE) -> Server | None:
     """The one server of a name, in full.  Raises CloudError, DeployError."""
-    found = [one for one in cloud.servers.list() if one.name == name and one.status not in _GONE]
+    found = [one for one in cloud.servers.list() if one.name == name and one.status not in gone]
     if len(found) > 1:
         ids = ", ".join(f"`{one.id}`" for one in found)
         hint = "`nivalis cloud servers update -n NAME ID` gives one of them another name"
@@ -82,6 +84,18 @@ def find_address(cloud: Brightbox, name: str, server: Server) -> CloudIp | None:
     found = cloud.cloud_ips.list()
     mapped = next((one for one in found if leads_to(one, server)), None)
     return mapped or next((one for one in found if one.name == name and not one.destination), None)
+
+
+def check_key(cloud: Brightbox) -> None:
+    """Raises DeployError if a new server would let nobody in, as far as one may ask; CloudError."""
+    try:
+        users = cloud.users.list()
+    except ApiError:
+        return
+    if users and not any(one.ssh_key for one in users):
+        ids = " or ".join(f"`{one.id}`" for one in users)
+        hint = f"`nivalis cloud users update -f ~/.ssh/id_ed25519.pub ID` gives {ids} a key"
+        raise DeployError("no user of the account has a key of ssh, so a server would let nobody in", code="deploy-no-key", hint=hint)
 
 
 def leads_to(address: CloudIp, server: Server | None) -> bool:

@@ -21,7 +21,7 @@ from nivalis.cloud.errors import ConflictError, DeadlineError, FailedResourceErr
 from nivalis.cloud.imports import CONTAINER, IMPORT_DEADLINE
 from nivalis.cloud.models import CloudIp, Image, Resource, Server
 from nivalis.cloud.orbit import Orbit
-from nivalis.deploy.account import Found, find_address, find_image, find_server, leads_to, object_name
+from nivalis.deploy.account import Found, check_key, find_address, find_image, find_server, leads_to, object_name
 from nivalis.deploy.errors import DeployError, RemoteError, SilentServerError
 from nivalis.deploy.machine import RemoteMachine, Running
 from nivalis.deploy.plan import Plan, Target
@@ -139,6 +139,7 @@ class Deployment:
     def apply(self, plan: Plan) -> None:
         """Do it.  Raises DeployError, CloudError, StoreError, OSError."""
         if plan.has("create", "server"):
+            check_key(self._cloud)
             self.image = self.ensure_image()
         self.server = self.ensure_server()
         if self._target.cloud_ip:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from nivalis.deploy.errors import RemoteError, SwitchError
+from nivalis.deploy.errors import DeployError, RemoteError, SwitchError
 from nivalis.deploy.ssh import NO_CONNECTION, Ssh
 from nivalis.store.exports import export_paths
 from nivalis.store.store import Store
@@ -27,7 +27,7 @@ _LOG = "/var/log/nixos-switch.log"
 # What a switch leaves there until it has done all.
 _NOTE = "/run/nixos/switch.json"
 _CONFIGURATION = "/etc/nixos/configuration.nix"
-_LOOK = f"readlink -f {CURRENT}; readlink -f {_PROFILE}; test ! -e {_NOTE} || echo pending"
+_LOOK = f"readlink {CURRENT} && readlink -f {_PROFILE} && {{ test ! -e {_NOTE} || echo pending; }}"
 _ATTEMPTS = 3
 
 Progress = Callable[[int, int | None], object]
@@ -53,11 +53,13 @@ class RemoteMachine:
         self.ssh = ssh
 
     def look(self, timeout: float | None = None) -> Running:
-        """Raises RemoteError, of a server that does not answer too."""
+        """Raises RemoteError of a server that does not answer, DeployError of one that is no NixOS."""
         done = self.ssh.run(_LOOK, timeout=timeout)
         lines = done.output.split()
-        if done.status != 0 or len(lines) < 2:
+        if done.status not in (0, 1):
             raise self.ssh.failed(_LOOK, done.status, done.errors)
+        if done.status == 1 or len(lines) < 2:
+            raise DeployError(f"server runs no system of this kind: it has no `{CURRENT}`", code="deploy-not-nixos", where=self.ssh.login)
         return Running(lines[0], lines[1], len(lines) > 2)
 
     def read_system(self) -> System | None:
