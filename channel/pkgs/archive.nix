@@ -140,6 +140,16 @@ let
     farm = makeFarm' { packages = base ++ [ packages.${name} ]; };
   };
 
+  # Of a package that was built here, with the outputs `built`, whose scripts find the packages `wanted`.
+  launchersFor = { name, built, wanted }: derivation {
+    inherit name;
+    inherit (about) system;
+    builder = "builtin:debian-launchers";
+    format = "2";
+    inherit built base launcher;
+    farm = makeFarm' { packages = base ++ wanted; };
+  };
+
   packages = mapAttrs (name: _: makePackage name { }) names;
 
   # A system's farm, in which `wrappers` is where setuid programs are on a running system, and `links` are more links: path -> target.
@@ -167,5 +177,5 @@ in
   /** [package] -> derivation: the tree of all that they need, to be a /usr. */
   makeFarm = wanted: makeFarm' { packages = wanted; };
 
-  inherit makeFarm';
+  inherit makeFarm' canLaunch launchersFor;
 }

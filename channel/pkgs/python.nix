@@ -75,7 +75,8 @@ let
         passthru = passthru // { requiredModules = modules; pythonModule = self.python3; };
       });
     in
-    package;
+    # Its programs have an environment that needs no /usr.
+    package // { inProfile = package; };
 in
 {
   inherit makeEnv buildPythonPackage;

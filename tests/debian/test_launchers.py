@@ -97,6 +97,28 @@ def test_a_package_without_commands(make: Make, launch: Launch) -> None:
     assert launch(make("lib", file("usr/share/lib/data")), "lib") == {}
 
 
+@pytest.mark.parametrize("has_data", [True, False])
+def test_scripts_of_what_was_built_here(make: Make, tmp_path: Path, has_data: bool) -> None:
+    more = [file("usr/lib/script/module")] if has_data else []
+    interpreter = make("script", program("usr/bin/script"), *more)
+    built, out = tmp_path / "built", tmp_path / "out"
+    for name, text in (("bin/run", f"#!{interpreter}/bin/script -x\n"), ("bin/.hidden", "#!/bin/sh\n"), ("bin/data", "#!"), ("share/doc/x", "x")):
+        place = built / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        place.chmod(0o644 if name.endswith(("data", "x")) else 0o755)
+    (built / "bin/other").symlink_to("run")
+    launchers.build({"format": "2", "built": str(built), "farm": "/farm", "launcher": LAUNCHER}, str(out))
+    assert sorted(os.listdir(out / "bin")) == [".hidden", "data", "other", "run"]
+    for name in ("run", "other"):
+        if has_data:
+            assert (out / "bin" / name).read_text() == f"#!{LAUNCHER}\nfarm /farm\nprogram {built}/bin/{name}\n"
+        else:
+            assert os.readlink(out / "bin" / name) == f"{built}/bin/{name}"
+    for name in ("bin/.hidden", "bin/data", "share/doc/x"):
+        assert os.readlink(out / name) == f"{built}/{name}"
+
+
 def test_an_unknown_format(tmp_path: Path) -> None:
     with pytest.raises(PackageError) as error:
         launchers.build({"format": "9"}, str(tmp_path / "out"))

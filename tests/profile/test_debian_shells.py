@@ -279,6 +279,39 @@ def test_installed_commands_work_on_the_machine(world: World, user: list[str]) -
     assert in_profile(world, "tools", "python3 -c 'import os; os.kill(os.getpid(), 15)'; echo $?", user) == "143"
 
 
+OWN = """
+with import <nixpkgs> { }; {
+  # Scripts in languages whose interpreters look for their parts in /usr; one calls the other by its path.
+  scripts = stdenvNoCC.mkDerivation {
+    pname = "scripts"; version = "1"; dontUnpack = true;
+    buildInputs = [ python3 python3Packages.yaml ]; nativeBuildInputs = [ perl ];
+    installPhase = ''
+      mkdir -p $out/bin $out/share
+      printf '#!/usr/bin/env python3\\nimport json, yaml; print(json.dumps(yaml.safe_load("a: 42")))\\n' > $out/bin/of-python
+      printf '#!/usr/bin/perl\\nuse POSIX; print floor(42.5), "\\\\n"; system("'$out'/bin/of-python");\\n' > $out/bin/of-perl
+      chmod +x $out/bin/*
+      echo 42 > $out/share/data
+    '';
+  };
+  plain = stdenv.mkDerivation {
+    pname = "plain"; version = "1"; dontUnpack = true; buildInputs = [ zlib ];
+    installPhase = "mkdir -p $out/bin; echo 'int main() { return 42; }' | gcc -x c -o $out/bin/plain -";
+  };
+}
+"""
+
+
+@USERS
+def test_scripts_that_were_built_here_work_on_the_machine(world: World, user: list[str]) -> None:
+    (world.folder / "project/own.nix").write_text(OWN)
+    place = f"{world.folder}/root/nix/var/nix/profiles/own"
+    world.say("nix-env", "-p", place, "-f", "own.nix", "-iA", "scripts", "plain")
+    assert in_profile(world, "own", "of-python; of-perl; plain; echo $?", user) == '{"a": 42}\n42\n{"a": 42}\n42'
+    machines = in_profile(world, "own", "readlink -f $(command -v plain); cat /nix/var/nix/profiles/own/share/data", user).splitlines()
+    assert machines[0].endswith("-plain-1/bin/plain") and machines[1] == "42"
+    assert world.say("nix-env", "-p", place, "-q") == "plain-1\nscripts-1"
+
+
 def test_the_commands_of_a_launcher_start_quickly(world: World) -> None:
     install(world, "quick", "-iA", "git")
     (world.folder / "project/measure.py").write_text(MEASURE)

@@ -104,6 +104,7 @@ def _make_packages(folder: Path) -> dict[str, tuple[bytes, str]]:
         "coreutils": ([program(Path(place).name, Path(place).read_bytes()) for place in commands], "libc6"),
         "greet": ([program("greet", GREET), file("usr/share/greet/greeting", b"hello\n")], "dash"),
         "plain": ([program("plain", Path(shutil.which("true") or "").read_bytes()), program("show", b"#!/bin/sh\necho $0\n")], "libc6"),
+        "perl": ([program("perl", Path(bash).read_bytes()), file("usr/share/perl/greeting", b"hello\n")], "libc6"),
         "tcc": ([program("tcc", (folder / "tcc").read_bytes())], ""),
         "musl-dev": ([file("usr/lib/x86_64-linux-musl/libc.a")], "gcc"),
     }
@@ -178,7 +179,8 @@ def test_what_is_installed_is_plain_data(world: World, tmp_path: Path) -> None:
     file = tmp_path / "default.nix"
     file.write_text(
         f"with import {ROOT}/channel {{ snapshot = {world.folder.parent}/testix; config = {{ }}; overlays = [ ]; }};"
-        '[ greet.inProfile plain.inProfile (buildEnv { name = "x"; paths = [ greet plain ]; }).inProfile ]'
+        '[ greet.inProfile plain.inProfile (buildEnv { name = "x"; paths = [ greet plain ]; }).inProfile'
+        ' (stdenvNoCC.mkDerivation { name = "own"; nativeBuildInputs = [ perl ]; }).inProfile (stdenv.mkDerivation { name = "bare"; }).inProfile ]'
     )
     theirs = nix.instantiate([str(file)], store=tmp_path / "cppnix")
     assert theirs.status == 0, theirs.stderr

@@ -40,6 +40,12 @@ let
       startSet = map (input: { key = keyOf input; inherit input; }) inputs;
       operator = one: map (input: { key = keyOf input; inherit input; }) (propagated one.input);
     });
+  # Debian's packages that scripts of a package built here may look for; of those for building alone, interpreters and their modules.
+  wantedAtRunTime = attrs:
+    let of = kinds: filter isDebian (closureOf (listOf (concatLists (map (kind: listOf (attrs.${kind} or [ ])) kinds)))); in
+    map (name: debian.${name}) (lib.unique (map (one: one.debian.name) (
+      of [ "buildInputs" "propagatedBuildInputs" "propagatedNativeBuildInputs" ] ++ filter isInterpreter (of [ "nativeBuildInputs" ]))));
+  isInterpreter = package: builtins.match "lib.*-perl|(guile|lua|node|nodejs|perl|php|python3|r|ruby|tcl)([0-9.-].*)?" package.debian.name != null;
   # A store path that is not forced into being: only compared.
   keyOf = input: if isDebian input then "debian:${input.debian.name}" else builtins.unsafeDiscardStringContext "${input}";
 
@@ -87,6 +93,9 @@ let
             else throw "mkDerivation: needs `pname` and `version`, or `name`";
           drv = build drvName attrs;
           outputs = attrs.outputs or [ "out" ];
+          installed = package.meta.outputsToInstall;
+          wanted = wantedAtRunTime attrs;
+          launchers = archive.launchersFor { name = drvName; built = map (output: package.${output}) installed; inherit wanted; };
           package = lib.extendDerivation true ({
             name = drvName;
             inherit stdenv;
@@ -96,6 +105,10 @@ let
               available = true;
             } // attrs.meta or { };
             passthru = attrs.passthru or { };
+            # What `nix-env` installs of it: scripts of most interpreters have to see a /usr.
+            inProfile =
+              if archive.canLaunch && lib.any isInterpreter wanted then launchers // lib.genAttrs installed (_: launchers) // { outputs = installed; }
+              else package;
             override = _: throw "`${drvName}` was made by no function that `override` could call again: `callPackage` makes such packages";
             overrideAttrs = f: make (final: let prev = rattrs final; in prev // lib.toExtension f final prev);
           } // lib.getAttrs (filter (key: attrs ? ${key}) [ "pname" "version" ]) attrs // attrs.passthru or { }) drv;

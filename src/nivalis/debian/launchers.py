@@ -9,8 +9,11 @@ Debian splits: `python3` is in the package python3-minimal, and `convert` in one
 the commands are those of the package, and of all that it needs and that has been made of the same source package; names that only a farm
 has, those of alternatives, are among them if they lead to one of these.
 
-In `share` are manuals, completions, and what desktops look for.  Libraries and headers are no part of it.  `nix-support/launcher` has the
-program that launchers are run by, for who makes more of them (`nivalis.profile.front`).
+A package that was built here (format 2) has its commands in its outputs' `bin`.  It needs a farm if a script of it has one of Debian's
+interpreters that does: then all its commands are launchers.  Everything else of its outputs is linked to.
+
+In `share` are manuals, completions, and what desktops look for.  Libraries and headers of Debian's packages are no part of it.
+`nix-support/launcher` has the program that launchers are run by, for who makes more of them (`nivalis.profile.front`).
 
 What it does not do: nothing is made for what is called by its path below /usr, such as services.
 
@@ -28,9 +31,7 @@ from nivalis.debian.deb822 import paragraphs
 from nivalis.debian.errors import PackageError
 from nivalis.debian.package import SUPPORT, closure
 
-__all__ = ["FORMAT", "build"]
-
-FORMAT = "1"
+__all__ = ["build"]
 
 # Where commands are, and where they are put.
 _COMMANDS = ("usr/bin", "usr/sbin", "usr/games")
@@ -44,18 +45,33 @@ _NO_DATA = re.compile(
     r"|usr/share/(man|info|doc|doc-base|lintian|bug|locale|bash-completion|zsh|fish|menu|pixmaps|icons|applications|metainfo|pkgconfig)/.*"
 )
 _MOST_LINKS = 40
+_LONGEST_LINE = 4096
 
 
 def build(environment: Mapping[str, str], out: str) -> None:
-    """Make the launchers for `$package`, of the source `$source`, at `out`; they enter `$farm` by `$launcher`.  Raises PackageError."""
-    if environment.get("format") != FORMAT:
-        raise PackageError(f"launchers of format `{environment.get('format', '')}` are not known here", hint="a newer nivalis builds them")
+    """Make the launchers for `$package`, of the source `$source`, or for `$built`, at `out`; they enter `$farm` by `$launcher`.
+
+    Raises PackageError.
+    """
+    os.makedirs(f"{out}/nix-support")
+    with open(f"{out}/nix-support/launcher", "w", encoding="utf-8") as file:
+        file.write(f"{environment.get('launcher', '')}\n")
+    os.mkdir(f"{out}/bin")
+    match environment.get("format", ""):
+        case "1":
+            _launch_package(environment, out)
+        case "2":
+            _launch_built(environment, out)
+        case format:
+            raise PackageError(f"launchers of format `{format}` are not known here", hint="a newer nivalis builds them")
+
+
+def _launch_package(environment: Mapping[str, str], out: str) -> None:
     package, farm, launcher = (environment.get(name, "") for name in ("package", "farm", "launcher"))
     needed = closure([package])
     base = set(closure(environment.get("base", "").split())) - {package}
     own = [path for path in needed if path == package or _has_source(path, environment.get("source", ""))]
     needs_farm = any(_has_data(path) for path in needed if path not in base)
-    os.makedirs(f"{out}/bin")
     for folder in _COMMANDS:
         for name, program in _find_commands(farm, folder, own):
             place = f"{out}/bin/{name}"
@@ -65,12 +81,39 @@ def build(environment: Mapping[str, str], out: str) -> None:
                 _write_launcher(place, launcher, farm, f"/{folder}/{name}")
             else:
                 os.symlink(program, place)
-    os.mkdir(f"{out}/nix-support")
-    with open(f"{out}/nix-support/launcher", "w", encoding="utf-8") as file:
-        file.write(f"{launcher}\n")
     for path in own:
         for name in _SHARED:
             _link_tree(f"{path}/usr/share/{name}", f"{out}/share/{name}")
+
+
+def _launch_built(environment: Mapping[str, str], out: str) -> None:
+    built, farm, launcher = environment.get("built", "").split(), environment.get("farm", ""), environment.get("launcher", "")
+    base = set(closure(environment.get("base", "").split()))
+    interpreters = {package for path in built for package in _find_interpreters(path)}
+    needs_farm = any(_has_data(path) for path in closure(sorted(interpreters)) if path not in base)
+    for path in built:
+        commands = sorted(os.listdir(f"{path}/bin")) if needs_farm and os.path.isdir(f"{path}/bin") else []
+        for name in commands:
+            program, place = f"{path}/bin/{name}", f"{out}/bin/{name}"
+            if os.path.isfile(program) and os.access(program, os.X_OK) and not name.startswith(".") and not os.path.lexists(place):
+                _write_launcher(place, launcher, farm, program)
+        _link_tree(path, out)
+
+
+def _find_interpreters(built: str) -> Iterator[str]:
+    """The packages of Debian's whose programs the scripts below a path are for."""
+    for folder, _, files in os.walk(built):
+        for name in files:
+            place = f"{folder}/{name}"
+            if os.path.islink(place) or not os.access(place, os.X_OK):
+                continue
+            with open(place, "rb") as file:
+                words = os.fsdecode(file.readline(_LONGEST_LINE)).split() if file.read(2) == b"#!" else []
+            package = posixpath.dirname(words[0]) if words else "/"
+            while package not in ("/", "") and not os.path.exists(f"{package}/{SUPPORT}/control"):
+                package = posixpath.dirname(package)
+            if package not in ("/", ""):
+                yield package
 
 
 def _find_commands(farm: str, folder: str, own: Iterable[str]) -> Iterator[tuple[str, str]]:
