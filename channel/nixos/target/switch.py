@@ -54,7 +54,8 @@ def run_action(root: Root, toplevel: str, action: str) -> int:
     """Do one of ACTIONS with the system at `toplevel`; the exit status.  Raises TargetError, OSError."""
     system = System.read(toplevel)
     if action in ("plan", "dry-activate"):
-        plan = make_plan(_read_system(root, CURRENT), system, look_at_machine(root, toplevel, system))
+        old = _read_system(root, CURRENT)
+        plan = make_plan(old, system, look_at_machine(root, toplevel, old, system))
         if action == "plan":
             print(json.dumps(plan.to_json(), indent=2))
         else:
@@ -88,17 +89,26 @@ def check_machine(root: Root, system: System, *, has_menu: bool = True) -> None:
         check_room(root, [system], system.boot)
 
 
-def look_at_machine(root: Root, toplevel: str, system: System) -> Machine:
-    """What is known of the machine for a plan to have the system of `toplevel`, which need not be built yet."""
-    old = os.path.realpath(root.place(CURRENT))
+def look_at_machine(root: Root, toplevel: str, old: System | None, new: System) -> Machine:
+    """What is known of the machine for a plan from `old` to `new`, the system of `toplevel`, which need not be built yet."""
     farm = f"{toplevel}/sw"
-    return Machine(
-        units=Manager(toplevel).list_units() if _has_manager(root) else None if root.is_live else {},
+    farms = [f"{os.path.realpath(root.place(CURRENT))}/sw", farm if os.path.exists(farm) else new.paths.get("sw", "")]
+    shipped = find_shipped(farms[0])
+    is_same = all(map(os.path.exists, farms)) and os.path.samefile(*farms)
+    manager = Manager(toplevel) if _has_manager(root) else None
+    machine = Machine(
+        units=manager.list_units() if manager is not None else None if root.is_live else {},
         booted=_read_system(root, BOOTED),
         pending=_read_note(root),
-        shipped_old=find_shipped(f"{old}/sw"),
-        shipped_new=find_shipped(farm if os.path.exists(farm) else system.paths.get("sw", "")),
+        shipped_old=shipped,
+        shipped_new=shipped if is_same else find_shipped(farms[1]),
     )
+    if manager is None or machine.units is None:
+        return machine
+    # What is not known yet can only spare a unit.
+    plan = make_plan(old, new, machine)
+    touched = _names((*plan.stop, *plan.reload, *plan.restart, *plan.start, *plan.skip))
+    return machine._replace(units=manager.examine(machine.units, touched))
 
 
 def _has_manager(root: Root) -> bool:
@@ -120,10 +130,11 @@ def _read_system(root: Root, path: str) -> System | None:
 
 
 def _apply(root: Root, toplevel: str, system: System) -> int:
-    machine = look_at_machine(root, toplevel, system)
+    old = _read_system(root, CURRENT)
+    machine = look_at_machine(root, toplevel, old, system)
     if machine.pending:
         say("taking up a switch that was interrupted...")
-    plan = make_plan(_read_system(root, CURRENT), system, machine)
+    plan = make_plan(old, system, machine)
     manager = Manager(toplevel) if _has_manager(root) else None
     status = 0
     root.make_folder(_FOLDER)
@@ -175,6 +186,7 @@ def _tell_manager(manager: Manager, plan: Plan, machine: Machine, before: str) -
     known = machine.units or {}
     _say_units("starting the following units", [step for step in plan.start if step.name in known or step.why != "is new"])
     manager.do("start", _names(plan.start))
+    manager.wait_for_rest(_names((*plan.restart, *plan.start)))
     return _report(manager, plan, known) or status
 
 

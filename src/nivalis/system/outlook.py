@@ -84,9 +84,10 @@ def look_ahead(
 ) -> Outlook:
     """Look at the machine, and at what the configuration would make of it.  Raises StoreError, and OSError of the machine's own files."""
     old = machine.current()
+    system = machine.read(old)
     # Where no system runs, what does run belongs to none.
-    known = look_at_machine(Root(), store.real_path(configuration.toplevel), configuration.system) if old is not None else None
-    plan = target_plan.make_plan(machine.read(old), configuration.system, known)
+    known = look_at_machine(Root(), store.real_path(configuration.toplevel), system, configuration.system) if old is not None else None
+    plan = target_plan.make_plan(system, configuration.system, known)
     builds = make_plan(store, [Wanted(configuration.derivation, ("out",))], settings, substituter)
     return Outlook(
         old,
