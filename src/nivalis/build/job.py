@@ -46,8 +46,8 @@ from nivalis.store.store import Store
 
 if TYPE_CHECKING:
     from nivalis.build import sandbox
-    from nivalis.build.mounter import Mounter
-    from nivalis.build.process import Child, Ended
+    from nivalis.build.mounter import Mounter, Started
+    from nivalis.build.process import Ended, Process
     from nivalis.build.users import BuildUser
     from nivalis.cache.keys import SecretKey
 
@@ -61,8 +61,7 @@ _MOST_ARGUMENTS = 8900
 class Job:
     """A build of one derivation.  `is_stopped` says that it is to be given up; `program` is bubblewrap, None without a sandbox.
 
-    `mounter` starts it where there are many inputs, and has to be given with `program`.  Until `take_turn` lets it, the builder does not run; what
-    can be ready is by then.
+    `mounter` starts it, and has to be given with it.  Until `take_turn` lets it, the builder does not run; what can be ready is by then.
 
     In mode `check` outputs that are valid are built again and compared, in mode `repair` those that are damaged are replaced.
     """
@@ -159,7 +158,7 @@ class Job:
         from nivalis.build import builtin_builders, sandbox
         from nivalis.build.environment import make_environment
         from nivalis.build.mounter import MARK, WORTHWHILE
-        from nivalis.build.process import file_of
+        from nivalis.build.process import Program
 
         store, settings = self._store, self._settings
         derivation = self._derivation
@@ -188,7 +187,8 @@ class Job:
                 places = {name: store.real_path(path) for name, path in self._paths.items()}
                 stack.callback(self._remove_invalid)
                 stack.enter_context(self._turn())
-                ended, log = self._run(command, variables, build_dir, user)
+                ids = None if user is None else (user.uid, user.gid)
+                ended, log = self._run(lambda terminal: Program(command, variables, build_dir, terminal, ids), command[0], user)
             else:
                 start = len(store.store_dir) + 1
                 mounted = [path[start:] for path in shown] if len(shown) >= WORTHWHILE else []
@@ -198,14 +198,13 @@ class Job:
                 else:
                     room = stack.enter_context(self._room(user))
                 network = derivation.is_fixed_output
-                etc = {name: stack.enter_context(file_of(data)) for name, data in sandbox.make_etc(seen_dir, network=network).items()}
                 view = sandbox.Sandbox(
                     store_dir=store.store_dir,
                     private_store=f"{room}/store",
                     inputs={} if mounted else {path: store.real_path(path) for path in shown},
                     build_dir=build_dir,
                     build_dir_inside=seen_dir,
-                    etc=etc,
+                    etc=sandbox.make_etc(seen_dir, network=network),
                     tmp=f"{room}/tmp",
                     extra=[] if is_builtin else sandbox.existing(settings.sandbox_paths),
                     support=support,
@@ -325,67 +324,62 @@ class Job:
         from nivalis.build.process import file_of, with_ends
         from nivalis.build.syscalls import make_filter
 
-        assert self._program is not None
-        words = view.arguments()
-        if len(words) > _MOST_ARGUMENTS:
-            message = f"too many variables with names in capitals for the sandbox: {len(view.environment) - len(view.inherited())}"
-            raise SandboxError(message, where=self._drv_path, hint="`__structuredAttrs = true` passes attributes by a file")
+        program, mounter = self._program, self._mounter
+        assert program is not None and mounter is not None
         with ExitStack() as stack:
-            filter_file = stack.enter_context(file_of(make_filter()))
-            info = os.pipe()
-            words = ["--seccomp", str(filter_file), "--info-fd", str(info[1]), *words]
-            if mounted:
-                report, gate = os.pipe(), os.pipe()
-                for descriptor in (report[0], *gate):
-                    stack.callback(os.close, descriptor)
-                words = ["--block-fd", str(gate[0]), *words]
+            # By their numbers in bubblewrap.
+            descriptors: dict[int, int] = {}
+
+            def give(descriptor: int) -> int:
+                number = 3 + len(descriptors)
+                descriptors[number] = descriptor
+                return number
+
+            def give_file(data: bytes) -> int:
+                return give(stack.enter_context(file_of(data)))
+
+            gate = os.pipe()
+            for descriptor in gate:
+                stack.callback(os.close, descriptor)
+            words = view.arguments({name: give_file(data) for name, data in view.etc.items()})
+            if len(words) > _MOST_ARGUMENTS:
+                message = f"too many variables with names in capitals for the sandbox: {len(view.environment) - len(view.inherited())}"
+                raise SandboxError(message, where=self._drv_path, hint="`__structuredAttrs = true` passes attributes by a file")
+            info = 3 + len(descriptors) + 3
+            words = ["--seccomp", str(give_file(make_filter())), "--block-fd", str(give(gate[0])), "--info-fd", str(info), *words]
             # By a file, since no command line is long enough for the variables of a large build.
-            arguments = stack.enter_context(file_of(with_ends(words)))
-            argv = [self._program, "--args", str(arguments), "--", *command]
+            argv = [program, "--args", str(give_file(with_ends(words))), "--", *command]
             if self._derivation.platform == "i686-linux" and self._settings.system == "x86_64-linux":
                 argv = ["setarch", "i686", "--", *argv]
 
-            environment = {"PATH": os.defpath, **view.inherited()}
-            files = [arguments, filter_file, *view.etc.values()]
-            if not mounted:
-                stack.enter_context(self._turn())
-                return self._run(argv, environment, "/", user, files, info)
+            def start(terminal: int) -> Started:
+                started = mounter.start(
+                    argv,
+                    {"PATH": os.defpath, **view.inherited()},
+                    {1: terminal, 2: terminal, **descriptors},
+                    info,
+                    gate[1],
+                    folder=view.private_store,
+                    seen_at=view.store_dir,
+                    source=str(self._store.layout.real_store_dir),
+                    names=mounted,
+                    user=None if user is None else (user.uid, user.gid),
+                )
+                try:
+                    trouble = started.await_ready()
+                    if trouble is not None:
+                        raise SandboxError(f"inputs cannot be mounted: {trouble}", where=self._drv_path)
+                    if not started.has_ended:
+                        stack.enter_context(self._turn())
+                        os.write(gate[1], b"1")
+                except BaseException:
+                    started.end()
+                    raise
+                return started
 
-            mounter = self._mounter
-            assert mounter is not None
+            return self._run(start, program, user)
 
-            def start(terminal: int, descriptors: Sequence[int]) -> Child:
-                with open(report[1], "wb"):
-                    ids = None if user is None else (user.uid, user.gid)
-                    source = str(self._store.layout.real_store_dir)
-                    return mounter.start(argv, view.private_store, source, mounted, report[1], environment, terminal, descriptors, ids)
-
-            def is_ready(first: int | None) -> bool:
-                # Nothing comes if bubblewrap has ended, and anything else than that all is mounted is an error.
-                said = os.read(report[0], 4096)
-                if said not in (b"", b"1"):
-                    raise SandboxError(f"inputs cannot be mounted: {os.fsdecode(said)}", where=self._drv_path)
-                if not said or first is None:
-                    return False
-                mounter.guard(first)
-                stack.enter_context(self._turn())
-                # Bubblewrap would go on without, were the gate not held open here.
-                os.write(gate[1], b"1")
-                return True
-
-            return self._run(argv, environment, "/", user, [*files, gate[0]], info, start, is_ready)
-
-    def _run(
-        self,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        cwd: str,
-        user: BuildUser | None,
-        pass_fds: Sequence[int] = (),
-        info: tuple[int, int] | None = None,
-        start: Callable[[int, Sequence[int]], Child] | None = None,
-        is_ready: Callable[[int | None], bool] = lambda first: True,
-    ) -> tuple[Ended, tuple[str, ...]]:
+    def _run(self, start: Callable[[int], Process], program: str, user: BuildUser | None) -> tuple[Ended, tuple[str, ...]]:
         from nivalis.build.process import run_process
 
         settings = self._settings
@@ -399,23 +393,16 @@ class Job:
 
             try:
                 ended = run_process(
-                    argv,
-                    env=env,
-                    cwd=cwd,
+                    start,
                     on_output=take,
                     is_stopped=self._is_stopped,
                     user=None if user is None else (user.uid, user.gid),
-                    kills_user=self._program is None,
-                    pass_fds=pass_fds,
-                    info=info,
-                    start=start,
-                    is_ready=is_ready,
                     timeout=settings.timeout,
                     max_silent_time=settings.max_silent_time,
                     max_log_size=settings.max_build_log_size,
                 )
             except OSError as error:
-                raise BuildError(f"builder cannot be started: {error.strerror}: `{argv[0]}`", where=self._drv_path) from error
+                raise BuildError(f"builder cannot be started: {error.strerror}: `{program}`", where=self._drv_path) from error
             for line in log.close():
                 self._listen(BuildLine(self._drv_path, line))
             return ended, tuple(log.tail) if settings.log_lines else ()

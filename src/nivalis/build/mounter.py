@@ -1,14 +1,14 @@
-"""Starting bubblewrap and having inputs mounted beside it, by the process of `nivalis.build.mounts`.
+"""Starting bubblewrap, and having inputs mounted beside it, by the process of `nivalis.build.mounts`.
 
-That process is started when it is needed first, and ends with the `Mounter`.  So do the rooms: a build is given one in which most of
-its inputs are mounted already, since that takes longer than what most builds do.  What a build has left in it is removed, and a room
-that is not as it was otherwise is not used again.
+That process ends with the `Mounter`.  So do the rooms: a build is given one in which most of its inputs are mounted already, since that
+takes longer than what most builds do.  What a build has left in it is removed, and a room that is not as it was otherwise is not used
+again.
 """
 
 from __future__ import annotations
 
-import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,18 +17,53 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from nivalis.build import mounts
-from nivalis.build.process import Child, file_of, with_ends
+from nivalis.build.process import file_of, with_ends
 from nivalis.store.metadata import remove_tree
 from nivalis.store.store import Store
 
-__all__ = ["WORTHWHILE", "Mounter"]
+__all__ = ["WORTHWHILE", "Mounter", "Started"]
 
-# From so many inputs on it is faster than bubblewrap's own mounts, which take 0.3 ms each; the first use takes 15 ms more.
+# From so many inputs on it is faster than bubblewrap's own mounts.
 WORTHWHILE = 20
-
-
 # What no store object is called.
 MARK = ".seen"
+
+
+class Started:
+    """Bubblewrap, as the other process knows it: readable when it and all in its namespace have ended."""
+
+    def __init__(self, answers: socket.socket) -> None:
+        self._answers = answers
+        self._status: int | None = None
+
+    def fileno(self) -> int:
+        return self._answers.fileno()
+
+    def await_ready(self) -> str | None:
+        """Wait until the builder may run; why its inputs cannot be mounted, if so.  Raises OSError if there is no process."""
+        word, rest = self._hear()
+        if word == b"error":
+            raise OSError(int(rest), os.strerror(int(rest)))
+        return os.fsdecode(rest) if word == b"failed" else None
+
+    def end(self) -> int:
+        """End it, if it has not ended; its status."""
+        with self._answers:
+            self._answers.shutdown(socket.SHUT_WR)
+            while self._status is None:
+                self._hear()
+        return self._status
+
+    @property
+    def has_ended(self) -> bool:
+        return self._status is not None
+
+    def _hear(self) -> tuple[bytes, bytes]:
+        word, _, rest = self._answers.recv(8192).partition(b" ")
+        if word not in (b"ready", b"failed"):
+            # Without an answer, the other process is gone, and all that it has started.
+            self._status = int(rest) if word == b"ended" else -signal.SIGKILL
+        return word, rest
 
 
 class Mounter:
@@ -92,43 +127,36 @@ class Mounter:
     def start(
         self,
         argv: Sequence[str],
-        folder: str,
-        source: str,
-        names: Sequence[str],
-        report: int,
         environment: Mapping[str, str],
-        terminal: int,
-        descriptors: Sequence[int],
-        user: tuple[int, int] | None,
-    ) -> Child:
-        """Start a program, as `user` (user and group) if one is given, and mount `names` of the folder `source` in `folder`, read-only.
+        descriptors: Mapping[int, int],
+        info: int,
+        gate: int,
+        *,
+        folder: str = "",
+        seen_at: str = "",
+        source: str = "",
+        names: Sequence[str] = (),
+        user: tuple[int, int] | None = None,
+    ) -> Started:
+        """Start bubblewrap, as `user` (user and group) if one is given.
 
-        They are seen when something is made in `folder` with the name MARK; it is removed, and then "1" is written to `report`, or else what
-        went wrong.  The program has `terminal` as its output, `descriptors` under their numbers, and `environment`.  It must be waited for.
+        It has `environment`, `descriptors` by the numbers that they are to have, and `info` is to be its `--info-fd`.  `gate`, the other end of its
+        `--block-fd`, is kept open as long as it runs.  `names` of the folder `source` are mounted in `folder`, read-only, and seen where that is
+        `seen_at`, when something is made in it with the name MARK, which is removed.
 
         Raises OSError.
         """
-        given = [terminal, terminal, *descriptors]
-        numbers = [1, 2, *descriptors]
-        words = ["-" if user is None else f"{user[0]}:{user[1]}", str(len(numbers)), *map(str, numbers)]
-        words += [folder, MARK, source, str(len(names)), *names]
+        words = ["-" if user is None else f"{user[0]}:{user[1]}", str(len(descriptors)), *map(str, descriptors), str(info)]
+        words += [folder, MARK, seen_at, source, str(len(names)), *names]
         words += [str(len(environment)), *(word for pair in environment.items() for word in pair)]
-        with file_of(with_ends([*words, *argv])) as order, self._mutex:
-            connection = self._connect()
-            socket.send_fds(connection, [b"start"], [order, report, *given])
-            answer = int(connection.recv(16) or -errno.EPIPE)
-        if answer < 0:
-            raise OSError(-answer, os.strerror(-answer))
-        return Child(answer)
-
-    def guard(self, first: int) -> None:
-        """Have the first process of a namespace ended if this one is, however that happens.
-
-        What waits to be let go on does so, too, when nobody is left to let it, and only then does bubblewrap see to its own end.
-        """
-        with self._mutex:
-            if self._connection is not None:
-                socket.send_fds(self._connection, [b"guard"], [first])
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, file_of(with_ends([*words, *argv])) as order:
+            try:
+                socket.send_fds(self.connect(), [b"start"], [order, theirs.fileno(), gate, *descriptors.values()])
+            except OSError:
+                ours.close()
+                raise
+        return Started(ours)
 
     def close(self) -> None:
         with self._mutex:
@@ -140,16 +168,18 @@ class Mounter:
             self._idle.clear()
             self._rooms.close()
 
-    def _connect(self) -> socket.socket:
-        if self._connection is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
-                argv = [sys.executable, "-I", "-S", "-B", mounts.__file__, *self._shown]
-                self._process = subprocess.Popen(
-                    argv, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={"PATH": os.defpath}, start_new_session=True
-                )
-            self._connection = ours
-        return self._connection
+    def connect(self) -> socket.socket:
+        """The other process, which is started if it is not there."""
+        with self._mutex:
+            if self._connection is None:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                with theirs:
+                    argv = [sys.executable, "-I", "-S", "-B", mounts.__file__, *self._shown]
+                    self._process = subprocess.Popen(
+                        argv, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={"PATH": os.defpath}, start_new_session=True
+                    )
+                self._connection = ours
+            return self._connection
 
 
 def _seal(folder: str) -> tuple[object, ...]:

@@ -1,18 +1,21 @@
-"""A view of the store for builds with many inputs, mounted beside bubblewrap.
+"""Starting bubblewrap, with inputs that are mounted beside it.
 
 Bubblewrap takes at most 9,000 arguments, and reads the whole table of mounts again for each that it makes: a thousand inputs cost it
 seconds, and three thousand are refused.  So above a few, the inputs are mounted by a process of its own, when bubblewrap has made its last
-mount, which is that of the build's private store folder.  That folder is mounted with shared propagation before: what is mounted in it
-later shows in the sandbox too.  Bubblewrap holds the builder back until it is told that all is there (`--block-fd`).
+mount, which is that of the build's private store folder.  Bubblewrap holds the builder back until it is told that all is there
+(`--block-fd`).
 
-To start Python for each build would cost more than most builds.  So one process, which is this file, run by a Python that imports
-nothing of the user's, waits for orders (`nivalis.build.mounter` gives them), and for each splits off another, which becomes
-bubblewrap in a mount namespace that ends with the build.  That one is a child of whoever gives the orders, who therefore sees how it ends.
-While it starts, the inputs are mounted in the folder in another namespace, the workshop, and the tree of them is copied with one call,
-made read-only with another and moved to where it is seen with a third.  An ordinary user may mount by a user namespace in which they
-stay who they are, so that no capability outlives the `exec`.
+To start Python for each build would cost more than most builds, and so would splitting a large process.  So one process, which is this
+file, run by a Python that imports nothing of the user's, waits for orders (`nivalis.build.mounter` gives them) and starts bubblewrap for
+each.  While that starts, the inputs are mounted in the build's store folder in a namespace where nobody sees it, the workshop, and the
+tree of them is copied with one call and made read-only with another.  When bubblewrap is done with its mounts, its namespace is entered,
+and the tree is put there with a third.  An ordinary user may mount by a user namespace in which they stay who they are, so that no
+capability outlives the `exec`; bubblewrap's is below it, so that it may be entered.
 
 In the workshop they stay mounted, for the next build in that folder, which has most of them too: then only what differs is changed.
+
+Whoever has given an order holds a socket for it.  Once that is closed, be it because that process has died, all processes of the build
+are ended, however far bubblewrap has come; and how they ended is not told before the last is gone.
 
 It takes Linux 5.12 (`mount_setattr`).
 """
@@ -26,24 +29,23 @@ import select
 import signal
 import stat
 import sys
+import time
 from contextlib import suppress
 
 TYPE_CHECKING = False  # this process has to start quickly
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
-    from typing import NoReturn
+    from collections.abc import Callable, Sequence
 
 __all__ = ["enter_namespace", "libc", "main", "mount"]
 
 # linux/mount.h and linux/sched.h
-_MS_BIND, _MS_REC, _MS_SLAVE, _MS_SHARED = 1 << 12, 1 << 14, 1 << 19, 1 << 20
+_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
 _MNT_DETACH = 2
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
-_CLONE_PARENT = 0x00008000
 # Of all architectures; asm-generic/unistd.h
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
-_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 1, 4, 0x40
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x100, 0x1000, 0x8000
 _IN_CREATE, _IN_ONESHOT = 0x100, 0x80000000
@@ -51,6 +53,10 @@ _IN_CREATE, _IN_ONESHOT = 0x100, 0x80000000
 _MOST_DESCRIPTORS, _LONGEST = 253, 8192
 # In the workshop, where no store is: mounts are moved there that are to go.
 _TRASH = b"/proc/trash"
+# How long after bubblewrap's root was looked at it is looked at again, in ms, and for how long, in seconds.
+_PAUSE, _PATIENCE = 1, 60.0
+# As Python does.
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p)
@@ -61,53 +67,75 @@ def main() -> None:
 
     Its arguments are places of this machine of which builds may see something.
 
-    An order is "start" with descriptors: that of a file with the words of `_Server._start`, that to which is reported, and those that
-    the new process gets.  The answer is its number, or a negative error number.  Or it is "guard" with that of a process which is to be
-    ended when there is no one to give orders; there is no answer.  Or it is the path of a folder in which nothing is to be mounted any
-    more; then the answer is 0.
+    An order is "start" with descriptors: that of a file with the words of `_Server._start`, the socket of the build, one that is kept open
+    as long as the build goes on, and those that bubblewrap gets; answers come on that socket.  Or it is the path of a folder in which nothing
+    is to be mounted any more; then the answer is "0".
     """
     import fcntl
     import gc
     import socket
 
-    # A collection would write to pages that are shared with what is split off, and there is nothing for it to find.
+    # There is nothing for it to find.
     gc.disable()
     os.umask(0o022)
     os.chdir("/")
-    # What it splits off finds nothing to read there.
+    # What it starts finds nothing to read there.
     connection = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    try:
-        server = _Server(connection, sys.argv[1:])
-    except OSError as error:
-        while connection.recv(_LONGEST):
-            connection.send(str(-(error.errno or errno.EIO)).encode())
-    else:
-        server.run()
+    _Server(connection, sys.argv[1:]).run()
 
 
 class _Build:
-    """A program that was started, and what is to be mounted when it is ready, which is when there is something at `mark`.
+    """Bubblewrap for one build, and the inputs that are to be mounted in `folder` when there is something at `mark`.
 
-    `inputs` are names in the folder `source`.
+    The answers on its socket: "ready" when the builder may run; "ended <status>" when all its processes are gone; or in place of these "error
+    <number>" if bubblewrap cannot be started, and "failed <why>" if the inputs cannot be mounted.
     """
 
-    __slots__ = ("end", "folder", "inputs", "mark", "namespace", "report", "source", "tree")
+    __slots__ = ("end", "first", "folder", "gate", "info", "inputs", "mark", "number", "said", "seen_at", "socket", "source", "tree")
 
-    def __init__(self, report: int, folder: bytes, mark: bytes, source: bytes, inputs: Sequence[bytes]) -> None:
-        self.report = report
+    def __init__(self, socket: int, gate: int, folder: bytes, mark: bytes, seen_at: bytes, source: bytes, inputs: Sequence[bytes]) -> None:
+        self.socket = socket
+        self.gate = gate
         self.folder = folder
         self.mark = folder + b"/" + mark
+        # Where builders see the folder.
+        self.seen_at = seen_at
         self.source = source
         self.inputs = inputs
-        # Descriptors: of its mounts, of those to come, and of the process.
-        self.namespace = self.tree = self.end = -1
+        self.number = 0
+        # What bubblewrap has said so far of the first process of its namespace.
+        self.said = b""
+        # Descriptors: of bubblewrap, that from which this comes, of that first process, and of the mounts to come.
+        self.end = self.info = self.first = self.tree = -1
 
 
 class _Server:
     """What takes the orders.  Of `shown`, places of this machine, builds may see something."""
 
     def __init__(self, connection: socket.socket, shown: Sequence[str]) -> None:
+        self._home = self._workshop = -1
+        self._refusal: OSError | None = None
+        try:
+            self._make_namespaces(shown)
+        except OSError as error:
+            # Bubblewrap may be allowed more: then a build with few inputs is possible.
+            self._refusal = error
+        # By folder, what is mounted in it in the workshop: names, and whether each is a folder.
+        self._mounted: dict[bytes, dict[bytes, bool]] = {}
+        self._connection = connection
+        # One for all: to close one takes the kernel as long as to build.
+        self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
+        self._builds: set[_Build] = set()
+        # Those whose inputs could not be shown, for bubblewrap was just changing its root, and until when that may be so.
+        self._unfinished: dict[_Build, float] = {}
+        self._handlers: dict[int, Callable[[], object]] = {}
+        self._poller = select.poll()
+        self._listen(connection.fileno(), self._take_order)
+        self._listen(self._watch, self._look)
+        self._is_done = False
+
+    def _make_namespaces(self, shown: Sequence[str]) -> None:
         enter_namespace()
         # What is mounted here must not show outside; what the machine unmounts must not be held here.
         mount(b"none", b"/", _MS_SLAVE | _MS_REC)
@@ -122,112 +150,119 @@ class _Server:
         os.mkdir(_TRASH + b"/folder")
         os.mknod(_TRASH + b"/file")
         _enter(self._home)
-        # By folder, what is mounted in it in the workshop: names, and whether each is a folder.
-        self._mounted: dict[bytes, dict[bytes, bool]] = {}
-        self._connection = connection
-        # One for all: to close one takes the kernel as long as to build.
-        self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
-        self._waiting: dict[int, _Build] = {}
-        self._guarded: set[int] = set()
-        self._poller = select.poll()
-        self._poller.register(connection, select.POLLIN)
-        self._poller.register(self._watch, select.POLLIN)
 
     def run(self) -> None:
-        while True:
-            ready = {descriptor for descriptor, _ in self._poller.poll()}
-            if self._watch in ready:
-                os.read(self._watch, 65536)
-                for build in [one for one in self._waiting.values() if os.path.lexists(one.mark)]:
-                    self._show(build)
-            for descriptor in ready & self._waiting.keys():
-                # It has ended too early, and says itself why.
-                self._forget(self._waiting[descriptor])
-            for descriptor in ready & self._guarded:
-                self._guarded.remove(descriptor)
-                self._poller.unregister(descriptor)
-                os.close(descriptor)
-            if self._connection.fileno() in ready and not self._take_order():
-                break
-        for descriptor in self._guarded:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        while not self._is_done:
+            events = self._poller.poll(_PAUSE if self._unfinished else None)
+            for build in list(self._unfinished):
+                self._show(build)
+            for descriptor, handle in [(descriptor, self._handlers.get(descriptor)) for descriptor, _ in events]:
+                # One that came before may have closed it, and another descriptor may have its number.
+                if handle is not None and self._handlers.get(descriptor) is handle:
+                    handle()
+        for build in self._builds:
+            self._kill(build)
 
-    def _take_order(self) -> bool:
-        """Take one order; False if there is no one to give any."""
+    def _listen(self, descriptor: int, handle: Callable[[], object]) -> None:
+        self._handlers[descriptor] = handle
+        self._poller.register(descriptor, select.POLLIN)
+
+    def _ignore(self, descriptor: int) -> bool:
+        """Listen no more; whether that is news."""
+        if self._handlers.pop(descriptor, None) is None:
+            return False
+        self._poller.unregister(descriptor)
+        return True
+
+    def _close(self, descriptor: int) -> None:
+        self._ignore(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _take_order(self) -> None:
         import socket
 
         order, descriptors, _, _ = socket.recv_fds(self._connection, _LONGEST, _MOST_DESCRIPTORS)
         if not order:
-            return False
+            self._is_done = True
+            return
         if not descriptors:
             self._clear(order)
             self._connection.send(b"0")
-            return True
+            return
         # What is still open at the `exec` would be the builder's too, and `recv_fds` itself does nothing with flags.
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
-        if order == b"guard":
-            self._guarded.update(descriptors)
-            self._poller.register(descriptors[0], select.POLLIN)
-            return True
-        build = None
+        file, answers, gate, *given = descriptors
         try:
-            number, build = self._start(*descriptors)
+            build = self._start(file, answers, gate, given)
         except OSError as error:
-            number = -(error.errno or errno.EIO)
-        self._connection.send(str(number).encode())
-        for descriptor in descriptors:
-            if build is None or descriptor != build.report:
+            _say(answers, b"error %d" % (error.errno or errno.EIO))
+            os.close(answers)
+            os.close(gate)
+        else:
+            if build.inputs:
+                self._prepare(build)
+        finally:
+            for descriptor in (file, *given):
                 os.close(descriptor)
-        if build is not None:
-            self._prepare(build)
-        return True
 
-    def _start(self, order: int, report: int, *descriptors: int) -> tuple[int, _Build]:
-        """Split off a process in a namespace of its own; its number.  Raises OSError.
+    def _start(self, file: int, answers: int, gate: int, given: Sequence[int]) -> _Build:
+        """Start bubblewrap.  Raises OSError.
 
-        The words in the file `order`, each ended by a zero byte: user and group or `-`; how many descriptors there are, and the number
-        that each has in the program; the folder in which to mount and the name in it that says when; where the inputs are, how many there
-        are, and their names; how many variables, and name and text of each; the program and its arguments.  When all is mounted, "1" is
-        written to `report`, or else what went wrong.
+        The words in `file`, each ended by a zero byte: user and group or `-`; how many descriptors are given, and the number that each has in
+        the program; the number there of its `--info-fd`; the folder in which to mount, the name in it that says when, and where it is seen; where the
+        inputs are, how many there are, and their names; how many variables, and name and text of each; the program and its arguments.
         """
-        with open(order, "rb", closefd=False) as file:
-            words = iter(file.read().split(b"\0")[:-1])
+        with open(file, "rb", closefd=False) as stream:
+            words = iter(stream.read().split(b"\0")[:-1])
         user = next(words)
-        numbers = [int(next(words)) for _ in range(int(next(words)))]
-        folder, mark, source = next(words), next(words), next(words)
-        build = _Build(report, folder, mark, source, [next(words) for _ in range(int(next(words)))])
+        numbers = [int(next(words)) for _ in range(int(next(words)) + 1)]
+        folder, mark, seen_at, source = next(words), next(words), next(words), next(words)
+        build = _Build(answers, gate, folder, mark, seen_at, source, [next(words) for _ in range(int(next(words)))])
         environment = {next(words): next(words) for _ in range(int(next(words)))}
-        _check(libc.unshare(_CLONE_NEWNS))
+        build.info, theirs = os.pipe()
         try:
-            # What is mounted in it from now on appears wherever it is seen by then.
-            mount(folder, folder, _MS_BIND)
-            mount(b"none", folder, _MS_SHARED)
-            build.namespace = _open_namespace()
-            number = _split_off()
-            if number == 0:
-                _become(user, descriptors, numbers, list(words), environment)
-            build.end = os.pidfd_open(number)
+            build.number = _spawn(user, [*given, theirs], numbers, list(words), environment)
         except OSError:
-            if build.namespace >= 0:
-                os.close(build.namespace)
+            os.close(build.info)
             raise
         finally:
-            _enter(self._home)
-        return number, build
+            os.close(theirs)
+        build.end = os.pidfd_open(build.number)
+        self._builds.add(build)
+        self._listen(build.end, lambda: self._end(build))
+        self._listen(build.info, lambda: self._read_info(build))
+        self._listen(answers, lambda: self._give_up(build))
+        return build
+
+    def _read_info(self, build: _Build) -> None:
+        """Take what bubblewrap says of the first process of its namespace."""
+        part = os.read(build.info, 4096)
+        build.said += part
+        number = _find_number(build.said)
+        if number is None and part:
+            return
+        # It stays open, for bubblewrap says more.
+        self._ignore(build.info)
+        if number is not None:
+            with suppress(ProcessLookupError):
+                build.first = os.pidfd_open(number)
+        if build.inputs:
+            self._show(build)
+        elif build.first >= 0:
+            _say(build.socket, b"ready")
 
     def _prepare(self, build: _Build) -> None:
-        """Have all ready to be shown, and show it if it is waited for already."""
-        self._waiting[build.end] = build
-        self._poller.register(build.end, select.POLLIN)
+        """Have all ready to be shown."""
         try:
+            if self._refusal is not None:
+                raise self._refusal
             build.tree = self._make_tree(build)
             _check(libc.inotify_add_watch(self._watch, build.folder, ctypes.c_uint32(_IN_CREATE | _IN_ONESHOT)))
         except OSError as error:
-            self._forget(build, _in_words(error))
-            return
-        if os.path.lexists(build.mark):
+            self._refuse(build, error)
+        else:
             self._show(build)
 
     def _make_tree(self, build: _Build) -> int:
@@ -257,53 +292,142 @@ class _Server:
             libc.umount2(folder, _MNT_DETACH)
             _enter(self._home)
 
+    def _look(self) -> None:
+        """Something has been made in a folder."""
+        os.read(self._watch, 65536)
+        for build in self._builds:
+            self._show(build)
+
     def _show(self, build: _Build) -> None:
+        """Mount the inputs if bubblewrap waits for them."""
+        if build.tree < 0 or build.first < 0 or not (build in self._unfinished or os.path.lexists(build.mark)):
+            return
         try:
-            os.rmdir(build.mark)
-            _enter(build.namespace)
+            if build not in self._unfinished:
+                os.rmdir(build.mark)
+                self._unfinished[build] = time.monotonic() + _PATIENCE
+            status = os.stat(build.folder)
+            _enter(build.first)
             try:
-                _check(libc.syscall(_SYS_MOVE_MOUNT, build.tree, b"", _AT_FDCWD, build.folder, _MOVE_MOUNT_F_EMPTY_PATH))
+                is_put = _put(build.tree, build.seen_at, (status.st_dev, status.st_ino))
             finally:
                 _enter(self._home)
+            if not is_put:
+                if time.monotonic() < self._unfinished[build]:
+                    return
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), build.seen_at)
         except OSError as error:
-            self._forget(build, _in_words(error))
+            self._refuse(build, error)
         else:
-            self._forget(build, said=b"1")
+            _say(build.socket, b"ready")
+        self._unfinished.pop(build, None)
+        self._close(build.tree)
+        build.tree = -1
 
-    def _forget(self, build: _Build, said: bytes = b"") -> None:
-        if said:
-            with suppress(BrokenPipeError):  # as it was given up
-                os.write(build.report, said)
-        del self._waiting[build.end]
-        self._poller.unregister(build.end)
-        for descriptor in (build.report, build.namespace, build.tree, build.end):
-            if descriptor >= 0:
-                os.close(descriptor)
+    def _refuse(self, build: _Build, error: OSError) -> None:
+        _say(build.socket, b"failed " + str(error).encode("utf-8", "replace"))
+
+    def _give_up(self, build: _Build) -> None:
+        """Nobody waits for it any more."""
+        self._ignore(build.socket)
+        self._kill(build)
+
+    def _kill(self, build: _Build) -> None:
+        """End a build, all of whose processes are in the namespace, or on their way there and still in bubblewrap's group."""
+        if build.info in self._handlers:
+            os.set_blocking(build.info, False)
+            with suppress(BlockingIOError):
+                self._read_info(build)
+        if build.first >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(build.first, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(build.number, signal.SIGKILL)
+
+    def _end(self, build: _Build) -> None:
+        """Bubblewrap has ended, or the first process of the namespace, which ends a little later: then all in it are gone."""
+        if self._ignore(build.end):
+            self._kill(build)
+            if build.first >= 0:
+                self._listen(build.first, lambda: self._end(build))
+                return
+        # Not before: while it is not waited for, its number is nobody else's.
+        _, status = os.waitpid(build.number, 0)
+        _say(build.socket, b"ended %d" % os.waitstatus_to_exitcode(status))
+        self._builds.remove(build)
+        self._unfinished.pop(build, None)
+        for descriptor in (build.socket, build.gate, build.end, build.info, build.first, build.tree):
+            self._close(descriptor)
 
 
-def _split_off() -> int:
-    """As `fork`, but that this process's parent is the parent.  Raises OSError."""
-    order = (ctypes.c_uint64 * 8)(_CLONE_PARENT)
-    return _check(libc.syscall(_SYS_CLONE3, order, ctypes.sizeof(order)))
+def _say(socket: int, answer: bytes) -> None:
+    # That nobody listens any more is heard elsewhere.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        os.write(socket, answer)
 
 
-def _become(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv: list[bytes], environment: dict[bytes, bytes]) -> NoReturn:
-    """Become a program, as `user`, with `descriptors` under their `numbers`."""
+def _find_number(said: bytes) -> int | None:
+    """The number of the first process of the namespace; None as long as bubblewrap has not said it."""
+    _, found, rest = said.partition(b'"child-pid":')
+    number = rest.strip().split(b",")[0].split(b"\n")[0]
+    return int(number) if found and number.isdigit() and len(number) < len(rest.lstrip()) else None
+
+
+def _spawn(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv: list[bytes], environment: dict[bytes, bytes]) -> int:
+    """Start a program in a session of its own, as `user`, with `descriptors` under their `numbers`; its number.  Raises OSError."""
+    import fcntl
+
+    free = max(numbers) + 1
+    # Out of the way first, since one may have another's number.
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, free) for descriptor in descriptors]
     try:
-        _place(descriptors, numbers)
-        os.setsid()
-        # Python ignores them, and so would the builder.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
         if user != b"-":
-            uid, gid = map(int, user.split(b":"))
-            os.setgroups([])
-            os.setresgid(gid, gid, gid)
-            os.setresuid(uid, uid, uid)
+            return _fork(user, moved, numbers, argv, environment)
+        # Which copies nothing of this process.  Python ignores those signals, and so would the builder.
+        actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for descriptor, number in zip(moved, numbers, strict=True)]
+        return os.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsid=True, setsigdef=_IGNORED)
+    finally:
+        for descriptor in moved:
+            os.close(descriptor)
+
+
+def _fork(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv: list[bytes], environment: dict[bytes, bytes]) -> int:
+    process = os.fork()
+    if process != 0:
+        return process
+    try:
+        for descriptor, number in zip(descriptors, numbers, strict=True):
+            os.dup2(descriptor, number)
+        os.setsid()
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_DFL)
+        uid, gid = map(int, user.split(b":"))
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
         os.execvpe(argv[0], argv, environment)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(1)
+
+
+def _put(tree: int, place: bytes, identity: tuple[int, int]) -> bool:
+    """Mount `tree` at `place`, which has that device and file number, in the namespace of bubblewrap.
+
+    False if it is not there, as between the two calls by which bubblewrap makes its folder `newroot` the root.
+    """
+    for top in (b"/newroot", b""):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target = os.open(top + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                status = os.fstat(target)
+                if (status.st_dev, status.st_ino) == identity:
+                    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+                    _check(libc.syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", flags))
+                    return True
+            finally:
+                os.close(target)
+    return False
 
 
 def _mount_input(place: bytes, inside: bytes) -> bool:
@@ -354,24 +478,10 @@ def _enter(namespace: int) -> None:
     _check(libc.setns(namespace, _CLONE_NEWNS))
 
 
-def _in_words(error: OSError) -> bytes:
-    return str(error).encode("utf-8", "replace")
-
-
 def _check(number: int) -> int:
     if number < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return number
-
-
-def _place(descriptors: Sequence[int], numbers: Sequence[int]) -> None:
-    import fcntl
-
-    free = max(numbers) + 1
-    # Out of the way first, since one may have another's number.
-    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, free) for descriptor in descriptors]
-    for descriptor, number in zip(moved, numbers, strict=True):
-        os.dup2(descriptor, number)
 
 
 def enter_namespace() -> None:

@@ -38,7 +38,7 @@ class Sandbox:
     """The view of one build.
 
     `inputs` are store paths and where they really are, but for those that are mounted later in `private_store`, which becomes the store
-    directory; `etc` are descriptors of the files in /etc, by their names; `tmp` is a folder for the place of that name; `extra` are (place
+    directory; `etc` are the files in /etc, by their names; `tmp` is a folder for the place of that name; `extra` are (place
     there, place here); `support` are places of this machine that are seen as they are.  `farm` is the store path of a tree whose folder `usr`
     is seen as /usr, with the links beside it and what it has in /etc, and where it really is.
     """
@@ -48,7 +48,7 @@ class Sandbox:
     inputs: Mapping[str, str]
     build_dir: str
     build_dir_inside: str
-    etc: Mapping[str, int]
+    etc: Mapping[str, bytes]
     tmp: str
     extra: Sequence[tuple[str, str]] = ()
     support: Sequence[str] = ()
@@ -58,8 +58,8 @@ class Sandbox:
     kvm: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def arguments(self) -> list[str]:
-        """The arguments for bubblewrap, without the command to run."""
+    def arguments(self, etc: Mapping[str, int]) -> list[str]:
+        """The arguments for bubblewrap, without the command to run; `etc` are descriptors of the files of that name."""
         words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
         if not self.network:
             words.append("--unshare-net")
@@ -72,7 +72,7 @@ class Sandbox:
         for folder in ("/bin", "/etc", os.path.dirname(self.store_dir)):
             if folder not in self.support and folder not in links:
                 words += ["--perms", "0755", "--dir", folder]
-        for name, descriptor in self.etc.items():
+        for name, descriptor in etc.items():
             words += ["--perms", "0644", "--file", str(descriptor), f"/etc/{name}"]
         if self.farm is not None:
             words += ["--ro-bind", f"{self.farm[1]}/usr", "/usr"]

@@ -75,7 +75,13 @@ class Scheduler:
             # As CppNix: where there is no other way to build, the setting is not asked.
             is_isolated = self._settings.sandbox or self._settings.mode != "normal" or self._store.layout.is_moved
             if is_isolated and not all(is_environment(goal.derivation) or self._downloads.has(goal) for goal in plan.goals.values()):
-                self._program = sandbox.check_available()
+                # The other process starts meanwhile.
+                self._mounter.connect()
+                try:
+                    self._program = sandbox.check_available()
+                except BaseException:
+                    self._mounter.close()
+                    raise
         waiting = {path: {*goal.needs, *goal.fetches} for path, goal in plan.goals.items()}
         dependents: dict[str, list[str]] = {}
         for path, needs in waiting.items():
