@@ -281,6 +281,48 @@ def test_names_are_asked_for(box: Machine) -> None:
             server.kill()
 
 
+def test_people_log_in(box: Machine) -> None:
+    """By a key and by a password that are declared, with what is declared for them."""
+    box.run("test -e /root/key || ssh-keygen -q -t ed25519 -N '' -f /root/key")
+    key = box.run("cat /root/key.pub")
+    said = box.switch(
+        ALL
+        + f"""
+        services.openssh.enable = true;
+        users.users.guest = {{ isNormalUser = true; password = "secret"; openssh.authorizedKeys.keys = [ "{key}" ]; }};
+        security.pam.loginLimits = [ {{ domain = "guest"; type = "-"; item = "nofile"; value = "1234"; }} ];
+        environment.variables.MINE = "mine";
+        security.sudo.extraRules = [ {{ users = [ "guest" ]; commands = [ {{ command = "/usr/bin/id"; options = [ "NOPASSWD" ]; }} ]; }} ];
+        """
+    )
+    assert "sshd.service" in said[-1]
+    ssh = "ssh -i /root/key -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR -o BatchMode=yes"
+    assert box.run(f"{ssh} guest@localhost 'id -un; ulimit -n; sudo -n id -u; sudo -n whoami 2>/dev/null || echo no'").split() == [
+        "guest",
+        "1234",
+        "0",
+        "no",
+    ]
+    assert "Permission denied" in box.run(f"{ssh} shop@localhost id", check=False)
+    assert box.run("echo secret | runuser -u nobody -- su - guest -c 'echo $MINE; ulimit -n' 2>/dev/null").split() == ["mine", "1234"]
+    assert "uthentication failure" in box.run("echo wrong | runuser -u nobody -- su guest -c id", check=False)
+
+
+def test_routes_and_hosts(box: Machine) -> None:
+    route = '{ address = "192.0.2.0"; prefixLength = 24; via = "10.77.0.1"; }'
+    box.switch(
+        f"""{ALL} imports = [ {{ networking = {{ interfaces.eth0.ipv4.routes = [ {route} ]; defaultGateway = "10.88.0.1";
+        hosts."192.0.2.7" = [ "db" ]; }}; }} ];"""
+    )
+    deadline = time.monotonic() + 120
+    while "via 10.77.0.1" not in box.run("ip route get 192.0.2.9", check=False) or "via 10.88.0.1" not in box.run(
+        "ip route get 198.51.100.1", check=False
+    ):
+        assert time.monotonic() < deadline, box.run("ip route; networkctl status eth0", check=False)
+        time.sleep(0.2)
+    assert box.run("getent hosts db | cut -d' ' -f1") == "192.0.2.7" and box.outside.get(f"http://{ADDRESS}/") == "hello"
+
+
 def test_the_bus_starts_who_is_asked(box: Machine) -> None:
     before = box.pid("dbus")
     assert box.run("systemctl stop systemd-hostnamed; hostnamectl hostname; systemctl is-active systemd-hostnamed") == "box\nactive"
