@@ -11,12 +11,13 @@ import os
 import shutil
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from nivalis.debian.mirror import order_mirrors, read_mirrors, try_each
+from nivalis.debian.mirror import order_mirrors, try_each
 from nivalis.fetch.errors import FetchError, NotThereError
 from nivalis.fetch.network import Network
 from nivalis.fetch.transport import download
@@ -26,18 +27,25 @@ __all__ = ["Mirror"]
 _ARCHIVES = ("debian", "debian-security")
 
 
-class Mirror:
-    """A server, from `start` to `close`."""
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
 
-    def __init__(self, folder: Path) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: a server that ends in the middle of an answer is none of ours to talk about."""
+
+
+class Mirror:
+    """A server, from `start` to `close`; `folder` is where files are kept, `mirrors` are asked for what is not there."""
+
+    def __init__(self, folder: Path, mirrors: Sequence[str]) -> None:
         self._folder = folder
-        self._mirrors = read_mirrors(os.environ).all
+        self._mirrors = mirrors
         self._network = Network(os.environ)
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            timeout = 300
 
             def do_GET(self) -> None:
                 mirror.answer(self)
@@ -45,8 +53,7 @@ class Mirror:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property

@@ -200,6 +200,7 @@ def open_page(address: str, patience: float) -> str | None:
         with opener.open(address, timeout=patience) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
-        return f"HTTP {error.code}"
+        with error:
+            return f"HTTP {error.code}"
     except (OSError, http.client.HTTPException):
         return None

@@ -7,6 +7,7 @@ else raises TourError, with the place to look.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from nivalis.debian.mirror import read_mirrors
 from tour.mirror import Mirror
 from tour.server import Server, open_page
 from tour.stage import CHECKOUT, Background, Stage, TourError, wait_until
@@ -186,7 +188,7 @@ def create(tour: Tour) -> None:
 def prepare(tour: Tour) -> None:
     """While the server boots: a signed cache and a mirror for it, and the packages of what it will become."""
     stage = tour.stage
-    tour.mirror = Mirror(stage.folder / "mirror")
+    tour.mirror = Mirror(stage.folder / "mirror", read_mirrors(os.environ).all)
     tour.mirror.start()
     stage.at_end(tour.mirror.close)
     secret = stage.home / "cache-key"
@@ -220,14 +222,17 @@ def connect(tour: Tour) -> None:
     assert tour.mirror is not None and tour.cache is not None and tour.preparation is not None
     with tour.stage.show.waiting("building here what the cache is to have"):
         tour.preparation.wait()
+    # An emulated server on a busy machine may be silent for long, and would give up a cache that is there.
+    settings = f"extra-trusted-public-keys = {tour.cache.key}\nconnect-timeout = 300\nstalled-download-timeout = 300\nhttp-connections = 6\n"
     tour.server.run(
-        f"""
-        gateway=$(ip -4 route show default | cut -d ' ' -f 3)
-        mkdir -p ~/.config/nix ~/.config/nivalis
-        echo "extra-substituters = http://$gateway:{tour.cache.port}" >~/.config/nix/nix.conf
-        echo "extra-trusted-public-keys = {tour.cache.key}" >>~/.config/nix/nix.conf
-        echo '{{"mirrors": ["http://'$gateway':{tour.mirror.port}/debian"]}}' >~/.config/nivalis/debian.json
-        """,
+        f"""set -eu
+gateway=$(ip -4 route show default | cut -d ' ' -f 3)
+mkdir -p ~/.config/nix ~/.config/nivalis
+cat >~/.config/nix/nix.conf <<END
+extra-substituters = http://$gateway:{tour.cache.port}
+{settings}END
+echo '{{"mirrors": ["http://'$gateway':{tour.mirror.port}/debian"]}}' >~/.config/nivalis/debian.json
+""",
         "",
     )
     tour.stage.show.say("The server has been told of a signed cache on this machine (`nivalis cache serve`), and of this machine's mirrors.")
