@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from nivalis.build.sandbox import check_available
+from nivalis.debian.mirror import order_mirrors, read_mirrors
 from nivalis.errors import NivalisError
+from nivalis.fetch.network import Network
+from nivalis.fetch.transport import download
 from tour.show import Result, Show, Summary, format_summary
 from tour.stage import Stage, default_folder
 from tour.steps import FULL, SHORT, Tour
@@ -23,9 +29,14 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the server running")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--folder", type=Path, default=default_folder(), help="where everything lies; %(default)s")
+    parser.add_argument("--if-possible", action="store_true", help="do nothing where no mirror of Debian answers, or builds have no sandbox")
     given = parser.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
     show = Show()
+    obstacle = find_obstacle() if given.if_possible else ""
+    if obstacle:
+        show.say(f"The tour is left out: {obstacle}")
+        return 0
     steps = SHORT if given.short else FULL
     began = time.monotonic()
     results = []
@@ -59,6 +70,18 @@ def keep(tour: Tour) -> dict[str, str]:
     stage.keeps_cloud = True
     stop = f"NIVALIS_CLOUD={shlex.quote(str(stage.cloud))} {Path(sys.executable).parent}/nivalis cloud local stop"
     return {"address": server.address, "ssh": server.ssh_command, "stop": stop}
+
+
+def find_obstacle() -> str:
+    """Why there can be no tour on this machine; empty if there can be one."""
+    try:
+        check_available()
+        with tempfile.TemporaryDirectory(prefix="nivalis-tour-") as folder:
+            address = f"{order_mirrors(read_mirrors(os.environ).of_channel('nixpkgs'), security=False)[0]}/dists/bookworm/InRelease"
+            download(address, f"{folder}/InRelease", network=Network(os.environ, attempts=2))
+    except NivalisError as error:
+        return str(error)
+    return ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
