@@ -252,3 +252,30 @@ def test_values_are_those_of_nixpkgs(library_of_2016: Path, evaluator: Evaluator
       in builtins.listToAttrs (map (name: {{ inherit name; value = "${{show ours.${{name}}}} instead of ${{show theirs.${{name}}}}"; }}) differ)
     """
     assert evaluator.eval(text).to_python() == {}
+
+
+# Of a case's two values: what the library of 2016 has another one for.
+DECIDED_LATER = {
+    "noModuleArgs": "the names in a configuration are those of the options, without `_module`",
+    "showOptions": "names that are no identifiers are shown in quotes",
+}
+
+
+def test_cases_of_modules_hold_in_nixpkgs(library_of_2016: Path, evaluator: Evaluator) -> None:
+    cases = f"import {CASES}/modules.nix (lib // {{ types = {{ port = lib.types.int; }} // lib.types; }})"
+    kinds: dict[str, list[str]] = {"same": [], "other": [], "cannot": []}
+    for name in evaluator.eval(f"builtins.attrNames (import {CASES}/modules.nix (import {LIBRARY}))").to_python():
+        text = f"""
+          let
+            lib = import {library_of_2016};
+            case = ({cases}).${{"{name}"}};
+            # In 2016 every configuration still held `_module`.
+            plain = value: if builtins.isAttrs value then builtins.removeAttrs value [ "_module" ] else value;
+          in plain (builtins.elemAt case 0) == builtins.elemAt case 1
+        """
+        try:
+            kinds["same" if evaluator.eval(text).to_python() else "other"].append(name)
+        except EvalError:
+            # Functions, types and attributes that it does not have, for the most part.
+            kinds["cannot"].append(name)
+    assert set(kinds["other"]) == DECIDED_LATER.keys() and len(kinds["same"]) > len(kinds["cannot"])
