@@ -26,6 +26,7 @@ _UP, _DOWN, _ENTER = b"\x10", b"\x0e", b"\r"
 # How long a key may take to show what it does, and how often one is pressed blindly.
 _PATIENCE, _OFTEN = 10.0, 0.3
 _HIGHLIGHTED = re.compile(r"\x1b\[7m(?:\x1b\[\d+;\d+H)?\*([^\x1b]*)\x1b")
+_MOVE = re.compile(r"\x1b\[\d+;\d+H")
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -125,7 +126,9 @@ class Server:
     def _last_lines(self, count: int) -> str:
         """The end of what it has said on its serial line."""
         said = self.console.read_text(errors="replace")[-8000:] if self.console.exists() else ""
-        return "\n".join([line.strip() for line in _ESCAPE.sub("", said).splitlines() if line.strip()][-count:])
+        # What is drawn elsewhere is another line.
+        lines = _ESCAPE.sub("", _MOVE.sub("\n", said)).splitlines()
+        return "\n".join([line.strip() for line in lines if line.strip()][-count:])
 
     # ---- the boot menu ----
 
