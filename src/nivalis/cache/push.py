@@ -6,8 +6,7 @@ meanwhile, or after this was killed, never finds half of anything; what was done
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,8 +28,8 @@ from nivalis.store.store import Store
 __all__ = ["Pushed", "push"]
 
 _INFO_FILE = "nix-cache-info"
-# So many NARs are made before their narinfos are written.
-_PORTION = 256
+# What one thread is given at a time: so many NARs, or as few as make so many bytes.
+_PORTION, _PORTION_SIZE = 32, 1 << 18
 # No larger NAR is kept in memory: it goes through a file.
 _WHOLE = 1 << 22
 
@@ -98,21 +97,23 @@ class _Writer:
     def write_all(self, infos: Sequence[PathInfo], on_path: Callable[[str], object]) -> int:
         """Write what is not there, which is in the order of references; the bytes of all files."""
 
-        def make(info: PathInfo) -> NarInfo:
-            on_path(info.path)
-            return self.write_nar(info)
+        def make(portion: Sequence[PathInfo]) -> list[NarInfo]:
+            made = []
+            for info in portion:
+                on_path(info.path)
+                made.append(self.write_nar(info))
+            return made
 
         size = 0
         with ThreadPoolExecutor(self.cache.connections, "push") as pool:
-            for start in range(0, len(infos), _PORTION):
-                try:
-                    made = list(pool.map(make, infos[start : start + _PORTION]))
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-                for narinfo in made:
-                    self.write_info(narinfo)
-                    size += narinfo.file_size or 0
+            try:
+                for portion in pool.map(make, _portions(infos)):
+                    for narinfo in portion:
+                        self.write_info(narinfo)
+                        size += narinfo.file_size or 0
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         return size
 
     def write_nar(self, info: PathInfo) -> NarInfo:
@@ -162,6 +163,18 @@ class _Writer:
         return f"nar/{file_hash.format('base32')}.nar{SUFFIXES[self._compression]}"
 
 
+def _portions(infos: Iterable[PathInfo]) -> Iterator[list[PathInfo]]:
+    portion: list[PathInfo] = []
+    size = 0
+    for info in infos:
+        portion.append(info)
+        size += info.nar_size
+        if len(portion) == _PORTION or size >= _PORTION_SIZE:
+            yield portion
+            portion, size = [], 0
+    yield portion
+
+
 class _Pieces:
     """What is written, in memory."""
 
@@ -179,6 +192,8 @@ class _Packed:
     """What is written, compressed into `file` and hashed."""
 
     def __init__(self, file: NewFile, compressor: Compressor | None) -> None:
+        import hashlib  # takes a while to load
+
         self._file = file
         self._compressor = compressor
         self._hash = hashlib.sha256()

@@ -52,9 +52,8 @@ def push_command(destination: str, paths: Sequence[str], key_files: Sequence[str
             pushed = push(store, words, address, keys=_read_keys(key_files), on_path=talk)
         if as_json:
             print(json.dumps({"written": pushed.written, "present": pushed.present, "size": pushed.size}, indent=2))
-        else:
-            for path in pushed.written:
-                print(path)
+        elif pushed.written:
+            print("\n".join(pushed.written))
         return 0
 
     raise SystemExit(run(work))

@@ -22,15 +22,20 @@ def sort_by_references(references: Mapping[str, Collection[str]]) -> list[str]:
 
     References to a path itself, and to what is no key, do not count.
     """
-    if len(references) == 1:
-        return list(references)
-    from graphlib import CycleError, TopologicalSorter  # few paths are added with others
-
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for path, targets in references.items():
-        sorter.add(path, *(target for target in targets if target != path and target in references))
-    try:
-        return list(sorter.static_order())
-    except CycleError as error:
-        cycle = [str(path) for path in error.args[1]]
-        raise StoreContentError(f"store paths refer to each other in a cycle: `{cycle[0]}` and `{cycle[1]}`") from error
+    order: dict[str, None] = {}
+    for path in references:
+        # The way from `path` down, each with the references that have not been looked at.
+        way = {path: iter(references[path])} if path not in order else {}
+        while way:
+            here = next(reversed(way))
+            for target in way[here]:
+                if target in order or target == here or target not in references:
+                    continue
+                if target in way:
+                    raise StoreContentError(f"store paths refer to each other in a cycle: `{here}` and `{target}`")
+                way[target] = iter(references[target])
+                break
+            else:
+                del way[here]
+                order[here] = None
+    return list(order)
