@@ -14,7 +14,7 @@
 let
   inherit (builtins)
     addErrorContext all any attrNames concatLists concatMap concatStringsSep elem filter foldl' genericClosure head isAttrs isBool isList isPath
-    isString length map mapAttrs removeAttrs typeOf unsafeGetAttrPos zipAttrsWith;
+    isString length map mapAttrs partition removeAttrs tail typeOf unsafeGetAttrPos zipAttrsWith;
   inherit (lib.options) isOption mkOption showDefs showFiles showOption unknownModule;
   inherit (lib.trivial) id isFunction;
   inherit (lib) optional optionalAttrs types;
@@ -134,8 +134,9 @@ let
         let
           loc = prefix ++ [ name ];
           defs = defsByName.${name} or [ ];
-          areOptions = filter (decl: isOption decl.options) decls;
-          sets = filter (decl: !isOption decl.options) decls;
+          kinds = partition (decl: isOption decl.options) decls;
+          areOptions = kinds.right;
+          sets = kinds.wrong;
           option = decls: {
             matched = evalOptionValue loc (fixupOptionType loc (mergeOptionDecls loc decls)) defs;
             unmatched = [ ];
@@ -298,6 +299,13 @@ rec {
 
   /** location -> [ { _file; options; } ] -> option: several declarations of one option as one. */
   mergeOptionDecls = loc: decls:
+    let
+      subModules = decl:
+        let inner = decl.options.type.getSubModules or null; in
+        if inner == null then [ ] else map (setDefaultModuleLocation decl._file) inner;
+      positions = decl: optional (decl.pos or null != null) decl.pos;
+      first = head decls;
+    in
     foldl'
       (done: decl:
         let
@@ -305,7 +313,6 @@ rec {
           both = name: done ? ${name} && new ? ${name};
           clash = filter both [ "default" "example" "description" "apply" ];
           type = if both "type" then done.type.typeMerge new.type.functor else null;
-          inner = new.type.getSubModules or null;
         in
         if clash != [ ] || (both "type" && type == null) then
           throw "The option `${showOption loc}' in `${toString decl._file}' is already declared in ${showFiles done.declarations}${
@@ -313,11 +320,11 @@ rec {
             else ", as ${done.type.description} there and as ${new.type.description} here"}."
         else new // done // {
           declarations = done.declarations ++ [ decl._file ];
-          declarationPositions = done.declarationPositions ++ optional (decl.pos or null != null) decl.pos;
-          options = done.options ++ (if inner == null then [ ] else map (setDefaultModuleLocation decl._file) inner);
+          declarationPositions = done.declarationPositions ++ positions decl;
+          options = done.options ++ subModules decl;
         } // optionalAttrs (type != null) { inherit type; })
-      { inherit loc; declarations = [ ]; declarationPositions = [ ]; options = [ ]; }
-      decls;
+      (first.options // { inherit loc; declarations = [ first._file ]; declarationPositions = positions first; options = subModules first; })
+      (tail decls);
 
   /** location -> option -> option: with a type in any case; a submodule gets the modules of all declarations. */
   fixupOptionType = loc: opt:
@@ -404,7 +411,9 @@ rec {
       highestPrio = foldl' (prio: def: lib.min (priority def) prio) 9999 defs;
       strip = def: if def.value._type or null == "override" then def // { value = def.value.content; } else def;
     in
-    { values = map strip (filter (def: priority def == highestPrio) defs); inherit highestPrio; };
+    # Most options have one definition, their default.
+    if length defs == 1 && priority (head defs) < 9999 then { values = [ (strip (head defs)) ]; highestPrio = priority (head defs); }
+    else { values = map strip (filter (def: priority def == highestPrio) defs); inherit highestPrio; };
 
   /** [definition] -> [definition]: by `mkOrder`, otherwise as they are.
       map (d: d.value) (sortProperties [ { value = 1; } { value = mkBefore 2; } ]) => [ 2 1 ] */
