@@ -136,33 +136,38 @@ class Stage:
             background.wait(deadline, is_good)
             return background
         with self.show.waiting(text.splitlines()[-1]):
-            background = self.begin(*argv, script=script, environment=environment, listen=self.show.progress)
+            background = self.begin(*argv, shown=text, script=script, environment=environment, listen=self.show.progress)
             background.wait(deadline, is_good)
         return background
 
     def begin(
-        self, *words: str, script: str = "", environment: dict[str, str] | None = None, listen: Callable[[str], object] = lambda line: None
+        self,
+        *words: str,
+        shown: str = "",
+        script: str = "",
+        environment: dict[str, str] | None = None,
+        listen: Callable[[str], object] = lambda line: None,
     ) -> Background:
         """Begin a command, which is ended with the tour if it has not ended by then; `listen` is told each line that it says."""
         self._count += 1
         log = self.logs / f"{self._count:02}-{Path(words[0]).name}"
-        begun = Background(words, log, {**self.environment, **(environment or {})}, self.home, script, listen)
+        begun = Background(words, shown or shlex.join(words), log, {**self.environment, **(environment or {})}, self.home, script, listen)
         self.at_end(begun.stop)
         return begun
 
 
 class Background:
-    """A command that runs."""
+    """A command that runs; `shown` is it as it can be typed, without secrets."""
 
     def __init__(
-        self, words: Sequence[str], log: Path, environment: dict[str, str], folder: Path, script: str, listen: Callable[[str], object]
+        self, words: Sequence[str], shown: str, log: Path, environment: dict[str, str], folder: Path, script: str, listen: Callable[[str], object]
     ) -> None:
-        self.words = words
         self.log = log
+        self._shown = shown
         self._output: list[str] = []
         self._said: list[str] = []
         self._listen = listen
-        log.write_text(f"$ {shlex.join(words)}\n{script}")
+        log.write_text(f"$ {shown}\n{script}")
         self._file = open(log, "a", buffering=1, encoding="utf-8", errors="replace")  # noqa: SIM115
         # The kernel ends it should this process be killed.
         self._process = subprocess.Popen(
@@ -226,7 +231,7 @@ class Background:
 
     def _error(self, what: str) -> TourError:
         lines = self.said.splitlines()[-_SHOWN:]
-        return TourError("\n".join([f"{what}: `{shlex.join(self.words)}`", *(f"  {line}" for line in lines)]), where=str(self.log))
+        return TourError("\n".join([f"{what}: `{self._shown}`", *(f"  {line}" for line in lines)]), where=str(self.log))
 
     def stop(self) -> None:
         """End it, if it has not ended, and whatever it has started."""
