@@ -143,7 +143,7 @@ def test_only_what_changed_is_touched_and_all_of_it_is_said(host: Host) -> None:
     status, planned = host.switch(two, "dry-activate")
     assert status == 0 and planned == [
         "would stop the following units: gone.service, web.service",
-        "would NOT restart the following changed units: stays.service",
+        "would NOT stop the following changed units: stays.service",
         "would activate the configuration...",
         "would remove user ‘lighttpd’",
         "would remove group ‘lighttpd’",

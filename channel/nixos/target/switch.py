@@ -59,7 +59,7 @@ def run_action(root: Root, toplevel: str, action: str) -> int:
         if action == "plan":
             print(json.dumps(plan.to_json(), indent=2))
         else:
-            _say_plan(plan)
+            _say_plan(plan, is_other_manager=_is_other_manager(os.path.realpath(root.place(CURRENT)), toplevel))
         return 0
     check_machine(root, system, has_menu=action != "test")
     if action == "check":
@@ -167,8 +167,7 @@ def _apply(root: Root, toplevel: str, system: System) -> int:
 def _tell_manager(manager: Manager, plan: Plan, machine: Machine, before: str) -> int:
     """Have units be as planned; 0, 3 or 4."""
     status = 0
-    programs = [os.path.realpath(f"{toplevel}/sw/usr/lib/systemd/systemd") for toplevel in (before, manager.toplevel)]
-    is_other = programs[0] != programs[1] and os.path.exists(programs[1])
+    is_other = _is_other_manager(before, manager.toplevel)
     if is_other:
         say("restarting systemd...")
     if (before != manager.toplevel or machine.pending) and not manager.reload_manager(again=is_other):
@@ -188,6 +187,12 @@ def _tell_manager(manager: Manager, plan: Plan, machine: Machine, before: str) -
     manager.do("start", _names(plan.start))
     manager.wait_for_rest(_names((*plan.restart, *plan.start)))
     return _report(manager, plan, known) or status
+
+
+def _is_other_manager(before: str, after: str) -> bool:
+    """Whether the service manager of two toplevels is not the same."""
+    programs = [os.path.realpath(f"{toplevel}/sw/usr/lib/systemd/systemd") for toplevel in (before, after)]
+    return programs[0] != programs[1] and os.path.exists(programs[1])
 
 
 def _report(manager: Manager, plan: Plan, before: Mapping[str, Running]) -> int:
@@ -252,15 +257,17 @@ def _say_units(text: str, steps: Collection[Step]) -> None:
         say(f"{text}: {', '.join(sorted(_names(steps)))}")
 
 
-def _say_plan(plan: Plan) -> None:
+def _say_plan(plan: Plan, *, is_other_manager: bool) -> None:
     would = "would "
     _say_units(f"{would}stop the following units", plan.stop)
-    _say_units(f"{would}NOT restart the following changed units", plan.skip)
+    _say_units(f"{would}NOT stop the following changed units", plan.skip)
     say(f"{would}activate the configuration...")
     for kind, changes in (("user", plan.users), ("group", plan.groups)):
         for change in changes:
             if change.new is None:
                 say(f"{would}remove {kind} ‘{change.name}’")
+    if is_other_manager:
+        say(f"{would}restart systemd")
     _say_units(f"{would}reload the following units", plan.reload)
     _say_units(f"{would}restart the following units", plan.restart)
     _say_units(f"{would}start the following units", plan.start)
