@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
 import time
@@ -112,28 +114,50 @@ def test_what_sandbox_paths_name_of_sys_is_seen(shell: str, workshop: Any) -> No
     assert Path(place).read_text().split() == ["/fs/cgroup", "/sys/kernel"]
 
 
-def test_what_was_made_ready_ends_with_us(workshop: Any) -> None:
-    program = """
+REALISE = """
 import os, sys
 from nivalis.build import BuildSettings, realise
 from nivalis.store import Store, StoreLayout
 with Store.open(StoreLayout.under(sys.argv[1])) as store:
-    realise(store, sys.argv[2:], BuildSettings.make("x86_64-linux", dict(os.environ), {"max-jobs": "2", "build-users-group": ""}))
+    result = realise(store, sys.argv[2:], BuildSettings.make("x86_64-linux", dict(os.environ), {"max-jobs": "2", "build-users-group": ""}))
+    sys.exit(result.exit_status)
 """
+
+
+def _start(workshop: Any, drv_path: str) -> subprocess.Popen[bytes]:
+    root = workshop.store.layout.real_store_dir.parents[1]
+    return subprocess.Popen([sys.executable, "-c", REALISE, str(root), drv_path], env={**os.environ, **workshop.environment})
+
+
+def test_what_was_made_ready_ends_with_us(workshop: Any) -> None:
     text = """let sleep = n: shWith "n${toString n}" { i = texts 40; } "sleep 300; echo MARK > $out";
       in sh "top" "echo ${toString (map sleep [ 1 2 3 4 ])}" """
     mark = f"mark-{os.getpid()}-{time.time()}"
-    drv_path = workshop.instantiate(text.replace("MARK", mark))
-    root = workshop.store.layout.real_store_dir.parents[1]
-    process = subprocess.Popen([sys.executable, "-c", program, str(root), drv_path], env={**os.environ, **workshop.environment})
+    process = _start(workshop, workshop.instantiate(text.replace("MARK", mark)))
     # Bubblewrap's two processes of each build, and the shells of two.
     _wait(lambda: len(_running(mark)) == 2 * 4 + 2)
-    time.sleep(0.5)
     process.kill()
     process.wait()
     _wait(lambda: not _running(mark))
     for folder in Path(workshop.environment["TMPDIR"]).iterdir():
         folder.rmdir()
+
+
+@pytest.mark.parametrize("inputs", [1, 40])
+def test_nothing_is_left_of_a_bubblewrap_that_is_killed(inputs: int, workshop: Any) -> None:
+    chance = random.Random(inputs)
+    for number in range(6):
+        mark = f"mark-{os.getpid()}-{time.time()}"
+        text = f"""shWith "n" {{ i = texts {inputs}; }} "sleep 300; echo {mark} > $out" """
+        process = _start(workshop, workshop.instantiate(text))
+        _wait(lambda mark=mark: bool(_running(mark)))  # type: ignore[misc]
+        # Half of them at once, when its processes may still wait for one another.
+        time.sleep(number % 2 * chance.uniform(0, 0.1))
+        # The first is the other's parent.
+        os.kill(min(map(int, _running(mark))), signal.SIGKILL)
+        assert process.wait(timeout=120) == 100
+        assert not _running(mark)
+    assert os.listdir(workshop.environment["TMPDIR"]) == []
 
 
 def _running(mark: str) -> list[str]:

@@ -269,6 +269,41 @@ def test_killed_at_any_moment(root: Path, nix, tree: Path) -> None:
         # How far each came is a matter of the machine.
         assert len(store.database.all_valid()) > 1
         store.add_path(tree)
+        # The next one needs a place itself, and removes those that nobody writes to.
+        assert list(store.layout.real_store_dir.glob("*-waiting")) == []
     # What is left over is garbage for the collector, which then leaves an empty store.
     nix("nix-store", "--gc")
     assert os.listdir(store.layout.real_store_dir) == [".links"]
+
+
+def test_places_of_the_dead_are_removed_and_no_others(store: Store, tree: Path) -> None:
+    program = """
+import os, sys
+from nivalis.store import Store, StoreLayout
+store = Store.open(StoreLayout.under(sys.argv[1]))
+with store.waiting_place() as place:
+    os.makedirs(f"{place}/inside")
+    os.chmod(place, 0o555)
+    print(place, flush=True)
+    sys.stdin.read()
+"""
+    root = store.layout.real_store_dir.parents[1]
+    named_so = store.add_text("a-nivalis-waiting", b"")
+
+    def start() -> tuple[subprocess.Popen[str], Path]:
+        process = subprocess.Popen([sys.executable, "-c", program, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        return process, Path(process.stdout.readline().strip())
+
+    (dead, left), (alive, used) = start(), start()
+    dead.kill()
+    dead.communicate()
+    # Of a dead one's roots only such a place is removed.
+    names = store.layout.temp_roots_dir / "1-dead"
+    names.write_bytes(f"{named_so}\0{store.store_dir}/../x-nivalis-waiting\0".encode())
+    assert left.is_dir() and used.is_dir()
+    store.add_path(tree)
+    assert not left.exists() and used.is_dir() and not names.exists()
+    assert Path(store.real_path(named_so)).exists()
+    alive.communicate("")
+    assert alive.returncode == 0 and not used.exists()

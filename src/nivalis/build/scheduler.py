@@ -138,7 +138,7 @@ class Scheduler:
         """How many builds are made ready beside those that run."""
         # Each has a build user, and there may be no more of them than builders may run.
         has_users = os.geteuid() == 0 and self._settings.build_users_group
-        return 0 if has_users else min(self._settings.max_jobs, _MOST_AHEAD)
+        return 0 if has_users else min(2 * self._settings.max_jobs, _MOST_AHEAD)
 
     @contextmanager
     def _take_turn(self) -> Iterator[None]:

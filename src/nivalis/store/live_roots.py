@@ -14,7 +14,6 @@ a process that has died, are removed.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import stat
@@ -24,6 +23,7 @@ from contextlib import suppress
 
 from nivalis.store.layout import StoreLayout
 from nivalis.store.roots import companions_dir, drop_stale_companions, is_companion, is_gone, linked_path, resolve_link, store_path_in
+from nivalis.store.temproots import is_stale, remove_stale
 
 __all__ = ["Roots", "find_permanent_roots", "find_roots", "find_runtime_roots", "find_temporary_roots"]
 
@@ -90,7 +90,8 @@ def find_temporary_roots(layout: StoreLayout, *, read_only: bool = False) -> Roo
         except FileNotFoundError:
             continue
         try:
-            if not read_only and _is_stale(descriptor, file):
+            if not read_only and is_stale(descriptor):
+                remove_stale(descriptor, file)
                 continue
             with open(descriptor, "rb", closefd=False) as stream:
                 announced = stream.read().split(b"\0")[:-1]
@@ -101,20 +102,6 @@ def find_temporary_roots(layout: StoreLayout, *, read_only: bool = False) -> Roo
         for text in announced:
             roots[os.fsdecode(text)].add(label)
     return roots
-
-
-def _is_stale(descriptor: int, file: str) -> bool:
-    """Whether the process of a file of temporary roots has died; its file is removed then."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    with suppress(OSError):
-        os.unlink(file)
-    # Somebody who has just made it, and waits for the lock, sees by this that it is gone.
-    with suppress(OSError):
-        os.write(descriptor, b"d")
-    return True
 
 
 def find_runtime_roots(layout: StoreLayout) -> Roots:

@@ -27,6 +27,7 @@ from nivalis.store.metadata import make_canonical, remove_tree
 from nivalis.store.paths import is_derivation
 from nivalis.store.roots import make_root
 from nivalis.store.temproots import TempRoots
+from nivalis.store.waiting import make_name, remove_abandoned
 
 
 class Source(NamedTuple):
@@ -53,6 +54,7 @@ class Store:
         self.database = database
         self.temp_roots = temp_roots
         self.read_only = read_only
+        self._has_tidied = False
 
     @classmethod
     def open(cls, layout: StoreLayout, *, read_only: bool = False, build_users_group: str = "nixbld", optimises: bool = False) -> Store:
@@ -184,9 +186,12 @@ class Store:
     def waiting_place(self) -> Iterator[str]:
         """A place in the store directory for content whose store path is not known yet; what stands there in the end is removed.
 
-        It has the name of a store path that does not exist and is a temporary root, so that no collector takes it.
+        No collector takes it (see `nivalis.store.waiting`).
         """
-        path = f"{self.store_dir}/{_native.base32_encode(os.urandom(20))}-waiting"
+        if not self._has_tidied:
+            self._has_tidied = True
+            remove_abandoned(self.layout, self.database)
+        path = f"{self.store_dir}/{make_name()}"
         self.protect([path])
         place = self.real_path(path)
         try:

@@ -151,6 +151,28 @@ class TempRoots:
             return False
 
 
+def is_stale(descriptor: int) -> bool:
+    """Whether the process is dead whose temporary roots are in an open file; if so, the file is locked by now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_stale(descriptor: int, file: str) -> None:
+    """Remove a file that is stale."""
+    try:  # noqa: SIM105
+        os.unlink(file)
+    except OSError:
+        pass
+    # Somebody who has just made it, and waits for the lock, sees by this that it is gone.
+    try:  # noqa: SIM105
+        os.write(descriptor, b"d")
+    except OSError:
+        pass
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
