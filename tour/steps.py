@@ -222,19 +222,22 @@ def connect(tour: Tour) -> None:
     assert tour.mirror is not None and tour.cache is not None and tour.preparation is not None
     with tour.stage.show.waiting("building here what the cache is to have"):
         tour.preparation.wait()
-    # An emulated server on a busy machine may be silent for long, and would give up a cache that is there.
-    settings = f"extra-trusted-public-keys = {tour.cache.key}\nconnect-timeout = 300\nstalled-download-timeout = 300\nhttp-connections = 6\n"
-    tour.server.run(
-        f"""set -eu
-gateway=$(ip -4 route show default | cut -d ' ' -f 3)
-mkdir -p ~/.config/nix ~/.config/nivalis
-cat >~/.config/nix/nix.conf <<END
-extra-substituters = http://$gateway:{tour.cache.port}
-{settings}END
-echo '{{"mirrors": ["http://'$gateway':{tour.mirror.port}/debian"]}}' >~/.config/nivalis/debian.json
-""",
-        "",
-    )
+    settings = [
+        f"extra-substituters = http://$gateway:{tour.cache.port}",
+        f"extra-trusted-public-keys = {tour.cache.key}",
+        # An emulated server on a busy machine may be silent for long, and would give up a cache that is there.
+        *("connect-timeout = 300", "stalled-download-timeout = 300", "http-connections = 6"),
+        # To fetch a small file is less work, there, than to build it.
+        "always-allow-substitutes = true",
+    ]
+    lines = [
+        "set -eu",
+        "gateway=$(ip -4 route show default | cut -d ' ' -f 3)",
+        "mkdir -p ~/.config/nix ~/.config/nivalis",
+        *("cat >~/.config/nix/nix.conf <<END", *settings, "END"),
+        f"""echo '{{"mirrors": ["http://'$gateway':{tour.mirror.port}/debian"]}}' >~/.config/nivalis/debian.json""",
+    ]
+    tour.server.run("\n".join(lines), "")
     tour.stage.show.say("The server has been told of a signed cache on this machine (`nivalis cache serve`), and of this machine's mirrors.")
 
 
