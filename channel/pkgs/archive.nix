@@ -137,7 +137,7 @@ let
     package = packages.${name};
     inherit (recordOf name) source;
     inherit base launcher;
-    farm = makeFarm' { packages = base ++ [ packages.${name} ]; };
+    farm = makeFarm' { packages = base ++ [ packages.${name} ]; byteCode = true; };
   };
 
   # Of a package that was built here, with the outputs `built`, whose scripts find the packages `wanted`.
@@ -147,19 +147,47 @@ let
     builder = "builtin:debian-launchers";
     format = "2";
     inherit built base launcher;
-    farm = makeFarm' { packages = base ++ wanted; };
+    farm = makeFarm' { packages = base ++ wanted; byteCode = true; };
   };
 
   packages = mapAttrs (name: _: makePackage name { }) names;
 
+  # The Python that `python3` is in this suite, such as `python3.11-minimal`, and its program.
+  python = head (builtins.filter (name: match "python3\\.[0-9]+-minimal" name != null) (recordOf "python3-minimal").depends);
+  pythonProgram = "${packages.${python}}/usr/bin/${lib.removeSuffix "-minimal" python}";
+  hasModules = name: lib.elem "python3" (recordOf name).depends || name == "lib${python}" || name == "lib${lib.removeSuffix "-minimal" python}-stdlib";
+  closureOf = wanted: map (one: one.key) (builtins.genericClosure {
+    startSet = map (key: { inherit key; }) wanted;
+    operator = one: let record = recordOf one.key; in map (key: { inherit key; }) (record.depends ++ record.group or [ ]);
+  });
+
+  # Byte code of a package's Python modules, which on Debian is made when the package is installed.
+  byteCodeOf = name: derivation {
+    name = "${packages.${name}.drvAttrs.name}-bytecode";
+    inherit (about) system;
+    builder = pythonProgram;
+    args = [ "-S" ./bytecode.py packages.${name} (builtins.placeholder "out") ];
+    PYTHONHOME = "${makeFarm' { packages = [ packages.${python} ]; }}/usr";
+    # By which sets of constants are in the same order each time.
+    PYTHONHASHSEED = "0";
+  };
+  byteCodeFor = names:
+    let needed = closureOf names; in
+    if !lib.elem python needed then [ ]
+    else map byteCodeOf (lib.unique (map (name: head ((recordOf name).group or [ name ])) (builtins.filter hasModules needed)));
+
   # A system's farm, in which `wrappers` is where setuid programs are on a running system, and `links` are more links: path -> target.
-  makeFarm' = { packages, wrappers ? null, links ? { } }: derivation ({
+  # With `byteCode`, Python finds its modules compiled there: programs start sooner, once that has been done.
+  makeFarm' = { packages, wrappers ? null, links ? { }, byteCode ? false }:
+  let compiled = lib.optionals (byteCode && names ? python3-minimal) (byteCodeFor (map (package: package.debian.name) packages)); in
+  derivation ({
     name = "usr";
     inherit (about) system;
     inherit packages;
     builder = "builtin:debian-farm";
-    format = "3";
+    format = if compiled == [ ] then "3" else "4";
   }
+  // lib.optionalAttrs (compiled != [ ]) { byteCode = compiled; }
   // lib.optionalAttrs (wrappers != null) { inherit wrappers; }
   // lib.optionalAttrs (links != { }) { links = builtins.toJSON links; });
 in

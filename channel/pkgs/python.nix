@@ -19,7 +19,7 @@ let
     let
       all = closureOf packages;
       own = builtins.filter (package: !isDebian package) all;
-      farm = self.makeFarm ([ self.debian.python3 ] ++ builtins.filter isDebian all);
+      farm = self.makeFarm' { packages = [ self.debian.python3 ] ++ builtins.filter isDebian all; byteCode = true; };
       folders = [ "${farm}/usr/lib/python3/dist-packages" ] ++ map (package: "${package}/${self.python3.sitePackages}") own;
     in
     self.runCommandLocal "python3-env"

@@ -74,6 +74,24 @@ def test_folder_with_a_link_out_of_it_is_a_folder(tmp_path: Path, make: Make) ->
     assert links(out)["usr/lib/c"] == f"{a}/usr/lib/c"
 
 
+def test_byte_code_is_beside_the_modules(tmp_path: Path, make: Make) -> None:
+    a = make("a", file("usr/lib/python3/m/__init__.py"), file("usr/lib/python3/m/data/x"))
+    code = tmp_path / "code"
+    (code / "usr/lib/python3/m/__pycache__").mkdir(parents=True)
+    (code / "usr/lib/python3/m/__pycache__/__init__.pyc").touch()
+    variables = {"format": "4", "packages": str(a), "byteCode": str(code)}
+    farm.build(variables, str(tmp_path / "farm"))
+    assert links(tmp_path / "farm") == {
+        "lib": "usr/lib",
+        "usr/lib/python3/m/__init__.py": f"{a}/usr/lib/python3/m/__init__.py",
+        "usr/lib/python3/m/__pycache__": f"{code}/usr/lib/python3/m/__pycache__",
+        "usr/lib/python3/m/data": f"{a}/usr/lib/python3/m/data",
+    }
+    for wrong in ({"format": "3"}, {"byteCode": ""}):
+        with pytest.raises(PackageError, match="are not known here"):
+            farm.build(variables | wrong, str(tmp_path / "other"))
+
+
 def test_collision_names_both(tmp_path: Path, make: Make) -> None:
     a, b = make("a", file("usr/bin/x", b"a")), make("b", file("usr/bin/x", b"b"))
     with pytest.raises(FarmError) as caught:

@@ -11,6 +11,9 @@ further links, an object in JSON of paths and what they lead to: what a system h
 At the top are `usr`, `etc`, and links into /usr as Debian has them; in `nix-support/debian/` are `packages`, the closure, and `setuid`: mode,
 owner, group, path and package of each file that had special mode bits.
 
+Byte code of Python's modules is made by derivations of its own (`channel/pkgs/bytecode.py`); a farm of format 4 has that in `byteCode`
+beside the modules.
+
 What it does not do: no caches are made (fonts, schemas, icons), and nothing is looked into that is not of a Debian package.
 
 Runs inside the sandbox, in a process of its own (see `nivalis.build.builtin_builders`); `make_farm` is the same as a function.
@@ -32,6 +35,7 @@ from nivalis.debian.package import MERGED, SUPPORT, closure, merge_usr, read_rec
 __all__ = ["FORMAT", "build", "make_farm"]
 
 FORMAT = "3"
+_FORMAT_WITH_BYTE_CODE = "4"
 
 _TREES = ("usr", "etc")
 _BELOW = ("usr/", "etc/")
@@ -53,23 +57,29 @@ _CERTIFICATE_LINKS = {
 
 def build(environment: Mapping[str, str], out: str) -> None:
     """Make the farm of `$packages` at `out`.  Raises PackageError, FarmError."""
-    if environment.get("format") != FORMAT:
+    byte_code = environment.get("byteCode", "").split()
+    if environment.get("format") != (_FORMAT_WITH_BYTE_CODE if byte_code else FORMAT):
         raise PackageError(f"farms of format `{environment.get('format', '')}` are not known here", hint="a newer nivalis builds them")
     links = json.loads(environment.get("links") or "{}")
     wrappers = environment.get("wrappers") or None
-    count = make_farm(environment.get("packages", "").split(), out, wrappers=wrappers, links=links)
+    count = make_farm(environment.get("packages", "").split(), out, wrappers=wrappers, links=links, byte_code=byte_code)
     if wrappers:
         # What a rebuild of a system is known to say of its packages.
         print(f"created {count} symlinks in user environment", file=sys.stderr)
 
 
-def make_farm(packages: Iterable[str], out: str, *, wrappers: str | None = None, links: Mapping[str, str] | None = None) -> int:
-    """Make the farm over the closure of `packages`, which are store paths, at `out`; of how many links.  Raises PackageError, FarmError."""
+def make_farm(
+    packages: Iterable[str], out: str, *, wrappers: str | None = None, links: Mapping[str, str] | None = None, byte_code: Iterable[str] = ()
+) -> int:
+    """Make the farm over the closure of `packages`, which are store paths, at `out`; of how many links.
+
+    Raises PackageError, FarmError.
+    """
     farm = _Farm(wrappers)
     found = sorted(closure(sorted(packages)), key=lambda path: (posixpath.basename(path)[33:], path))
     farm.divert(found)
-    for package in found:
-        farm.add(package)
+    for path in (*found, *byte_code):
+        farm.add(path)
     _add_alternatives(farm, found)
     if any(name.startswith("libssl.so") for package in found for name, _ in read_record(package, "libraries")):
         _add_links_to_certificates(farm)
