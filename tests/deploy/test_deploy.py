@@ -15,6 +15,7 @@ from nivalis.deploy.account import look_up
 from nivalis.deploy.apply import create_once
 from nivalis.deploy.errors import DeployError, RemoteError, SilentServerError, SwitchError
 from nivalis.deploy.plan import Step
+from nivalis.store.paths import base_name
 
 
 def _verbs(steps: tuple[Step, ...]) -> list[str]:
@@ -48,7 +49,7 @@ def test_another_configuration_goes_by_ssh(world: World) -> None:
     world.server.boot(one)
     world.deploy(world.target("web", one, cloud_ip="new"))
     plan = world.deploy(world.target("web", two, cloud_ip="new", definition=b"{ two = 2; }"))
-    assert plan.steps == (Step("switch", "system", two, f"from {one}"),)
+    assert plan.steps == (Step("switch", "system", base_name(two), f"from {base_name(one)}"),)
     assert (world.server.toplevel, world.server.profile) == (two, two)
     assert world.server.log == ["check two", "switch two"]
     assert world.talk.lines == ["activating the configuration..."]
@@ -94,7 +95,7 @@ def test_an_interrupted_switch_is_done_again(world: World) -> None:
     world.server.boot(one)
     world.deploy(world.target("web", one, cloud_ip="new"))
     world.server.set("root/run/nixos/switch.json", "{}")
-    assert world.plan(world.target("web", one)).steps == (Step("switch", "system", one, "a switch was interrupted"),)
+    assert world.plan(world.target("web", one)).steps == (Step("switch", "system", base_name(one), "a switch was interrupted"),)
     world.server.unset("root/run/nixos/switch.json")
     # The profile was set, and then the power went.
     world.deploy(world.target("web", two))

@@ -168,7 +168,7 @@ class World:
             (folder / "bin/switch-to-configuration").write_text(_SWITCH)
             (folder / "bin/switch-to-configuration").chmod(0o755)
             (folder / "system.json").write_text(json.dumps(make_data(label=name)))
-        parts = [self.store.add_bytes(f"part-{number}", os.urandom(1) * 4000 if number else name.encode()) for number in range(3)]
+        parts = [self.store.add_bytes(f"part-{number}", f"{name} {number}".encode() * 500) for number in range(3)]
         (folder / "parts").write_text("\n".join(parts))
         return self.store.add_path(folder, f"nixos-system-{name}", references=parts)
 

@@ -78,6 +78,8 @@ def command(
         from nivalis.cli.systems import SystemDesk
         from nivalis.cloud.errors import AuthenticationError
         from nivalis.deploy.account import check_name
+        from nivalis.deploy.errors import SwitchError
+        from nivalis.deploy.ssh import NO_CONNECTION
 
         check_name(name)
         options = BuildOptions()
@@ -95,6 +97,10 @@ def command(
         except AuthenticationError as error:
             report(error)
             return CANNOT_AUTHENTICATE
+        except SwitchError as error:
+            report(error)
+            # As `nixos-rebuild` says it, where the switch itself ended.
+            return error.status if error.status != NO_CONNECTION else 1
 
     raise SystemExit(run(work))
 

@@ -27,6 +27,8 @@ __all__ = ["ConsoleTalk", "client_options", "make_tools", "print_steps"]
 
 _SSH = 22
 _CONSOLE = 64 << 10
+# What takes less, in seconds, is not spoken of where what is written stays.
+_MOMENT = 2.0
 
 
 def client_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -55,21 +57,23 @@ class ConsoleTalk:
     def waiting(self, what: str) -> Iterator[Callable[[str], object]]:
         started, is_terminal = time.monotonic(), sys.stderr.isatty()
         last = ""
+        is_drawn = False
 
         def tell(state: str) -> None:
-            nonlocal last
+            nonlocal last, is_drawn
             text = f"waiting for {what}{f' ({state})' if state else ''}"
             if is_terminal:
                 sys.stderr.write(f"\r\x1b[K[{time.monotonic() - started:.0f} s] {text}")
                 sys.stderr.flush()
-            elif text != last:
+                is_drawn = True
+            elif text != last and time.monotonic() - started >= _MOMENT:
                 self.say(text)
-            last = text
+                last = text
 
         try:
             yield tell
         finally:
-            if is_terminal and last:
+            if is_drawn:
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()
 

@@ -208,8 +208,8 @@ class Deployment:
 
     def _wait_for_import(self, image: Image) -> Image:
         try:
-            with self._talk.waiting(f"import of {image.id}") as tell:
-                return self._cloud.images.wait(image.id, {"available"}, deadline=IMPORT_DEADLINE, on_poll=lambda one: tell(one.status))
+            with self._talk.waiting(f"image {image.id}") as tell:
+                return self._cloud.images.wait(image.id, {"available"}, deadline=IMPORT_DEADLINE, on_poll=lambda one: tell("being imported"))
         except FailedResourceError as error:
             # What was uploaded stays, so that it need not be sent again.
             raise DeployError(
@@ -237,7 +237,7 @@ class Deployment:
             return servers.get(server.id)
         try:
             with self._talk.waiting(f"server {server.id}") as tell:
-                return servers.wait(server.id, {"active"}, deadline=_CREATION, on_poll=lambda one: tell(one.status))
+                return servers.wait(server.id, {"active"}, deadline=_CREATION, on_poll=lambda one: one.status == "active" or tell(one.status))
         except FailedResourceError as error:
             hint = f"`nivalis destroy {target.name}` takes it away; then try again, or with another `--zone` or `--type`"
             raise DeployError(f"the cloud could not make the server: `{server.id}`", code="deploy-server", hint=hint) from error

@@ -60,8 +60,8 @@ def apply_destruction(what: Destruction, tools: CloudTools) -> None:
     if what.server is not None:
         talk.say(f"destroying server {what.server.id}")
         _destroy(tools, cloud.servers, what.server.id)
-        with talk.waiting(f"the end of {what.server.id}") as tell:
-            cloud.servers.wait(what.server.id, {"deleted"}, deadline=_DEADLINE, on_poll=lambda one: tell(one.status))
+        with talk.waiting(f"server {what.server.id}") as tell:
+            cloud.servers.wait(what.server.id, {"deleted"}, deadline=_DEADLINE, on_poll=lambda one: tell("being destroyed"))
     for address in what.addresses:
         # The server that is gone has freed it, if not in this very moment.
         talk.say(f"destroying Cloud IP {address.public_ip}")

@@ -13,6 +13,7 @@ from nivalis.cloud.models import Server
 from nivalis.deploy.account import Found, image_name, leads_to
 from nivalis.deploy.errors import DeployError
 from nivalis.deploy.machine import Running
+from nivalis.store.paths import base_name
 from nivalis.system.configuration import Configuration
 
 __all__ = ["Plan", "Step", "Target", "make_plan"]
@@ -89,10 +90,10 @@ def make_plan(target: Target, found: Found, running: Running | None) -> Plan:
     if running is None:
         steps.append(Step("wait", "ssh", target.name))
     if server is not None and running is None:
-        steps.append(Step("switch", "system", target.toplevel, "unless the server is that already"))
+        steps.append(Step("switch", "system", base_name(target.toplevel), "unless the server is that already"))
     elif running is not None and not running.is_just(target.toplevel):
-        more = "a switch was interrupted" if running.toplevel == target.toplevel else f"from {running.toplevel}"
-        steps.append(Step("switch", "system", target.toplevel, more))
+        more = "a switch was interrupted" if running.toplevel == target.toplevel else f"from {base_name(running.toplevel)}"
+        steps.append(Step("switch", "system", base_name(target.toplevel), more))
     return Plan(tuple(steps), tuple(notes))
 
 
@@ -105,7 +106,7 @@ def _plan_image(target: Target, found: Found, steps: list[Step]) -> None:
             steps.append(Step("wait", "image", name, f"{one.id} is being imported"))
             return
     steps += [Step("destroy", "image", one.name, f"{one.id} has {one.status}") for one in found.images if one.name == name]
-    steps.append(Step("upload", "image", name, target.image))
+    steps.append(Step("upload", "image", name, base_name(target.image)))
 
 
 def _check_server(server: Server) -> None:
