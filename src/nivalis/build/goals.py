@@ -150,6 +150,8 @@ class _Planner:
         self._unavailable = unavailable
         self._waiting: list[tuple[str, tuple[str, ...] | None, bool, Goal | None]] = []
         self._derivations: dict[str, Derivation] = {}
+        # Of all that has been looked up.
+        self._valid: set[str] = set()
 
     def want_outputs(self, drv_path: str, outputs: Sequence[str] | None, *, again: bool = False, by: Goal | None = None) -> None:
         self._waiting.append((drv_path, None if outputs is None else tuple(outputs), again, by))
@@ -178,23 +180,32 @@ class _Planner:
         self.plan.goals = _sorted(self.plan.goals)
 
     def _look_up(self, wave: Sequence[tuple[str, tuple[str, ...] | None, bool, Goal | None]]) -> None:
-        """Have the substituter know about all that a wave may ask for, so that it is asked once."""
-        if self._substituter is None:
-            return
+        """Know about all that a wave may ask for, so that the database is asked once, and the substituter too."""
         drv_paths = {drv_path for drv_path, *_ in wave} - self._derivations.keys()
-        self._store.protect(drv_paths)
-        missing = drv_paths - self._store.valid_among(drv_paths)
-        if missing:
+        self._note(drv_paths)
+        missing = drv_paths - self._valid
+        if missing and self._substituter is not None:
             self._substituter.available(missing)
         outputs: set[str] = set()
+        sources: set[str] = set()
+        substitutable: set[str] = set()
         for drv_path, names, again, _ in wave:
             derivation = self._read(drv_path)
+            paths = {output.path for name, output in derivation.outputs.items() if output.path and (names is None or name in names)}
+            outputs |= paths
+            sources |= derivation.input_srcs
             if not again and self._may_substitute(derivation):
-                outputs.update(output.path for name, output in derivation.outputs.items() if output.path and (names is None or name in names))
-        self._store.protect(outputs)
-        missing = outputs - self._store.valid_among(outputs)
-        if missing:
+                substitutable |= paths
+        self._note(outputs)
+        self._valid |= self._store.valid_among(sources - self._valid)
+        missing = substitutable - self._valid
+        if missing and self._substituter is not None:
             self._substituter.available(missing)
+
+    def _note(self, paths: set[str]) -> None:
+        """Keep `paths` from now on, and find out which are valid."""
+        self._store.protect(paths)
+        self._valid |= self._store.valid_among(paths)
 
     def _visit(self, drv_path: str, outputs: tuple[str, ...] | None, again: bool, by: Goal | None) -> None:
         derivation = self._read(drv_path)
@@ -207,8 +218,7 @@ class _Planner:
         if goal is None:
             paths = {name: derivation.outputs[name].path for name in names}
             known_paths = [path for path in paths.values() if path is not None]
-            self._store.protect(known_paths)
-            missing = set(known_paths) - self._store.valid_among(known_paths)
+            missing = set(known_paths) - self._valid
             if again and missing:
                 raise InvalidPathError(f"some outputs are not valid, so checking is not possible: `{drv_path}`", hint="build it first")
             if not again and not missing and len(known_paths) == len(paths):
@@ -221,8 +231,7 @@ class _Planner:
             goal = self.plan.goals[drv_path] = Goal(drv_path, derivation)
             for input_drv, input_names in derivation.input_drvs.items():
                 self.want_outputs(input_drv, sorted(input_names), by=goal)
-            valid = self._store.valid_among(derivation.input_srcs)
-            for path in derivation.input_srcs - valid:
+            for path in derivation.input_srcs - self._valid:
                 self.want_path(path, by=goal)
         goal.outputs.update(names)
         if by is not None:
@@ -230,8 +239,7 @@ class _Planner:
 
     def _read(self, drv_path: str) -> Derivation:
         if drv_path not in self._derivations:
-            self._store.protect([drv_path])
-            if not self._store.is_valid(drv_path):
+            if drv_path not in self._valid:
                 if not self._available([drv_path]):
                     raise InvalidPathError(f"derivation is not valid: `{drv_path}`", hint="evaluate again what it comes from")
                 assert self._substituter is not None

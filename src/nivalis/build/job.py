@@ -229,9 +229,9 @@ class Job:
     def _find_inputs(self) -> set[str]:
         """The closure of what the derivation is built from."""
         wanted = set(self._derivation.input_srcs)
+        outputs = self._store.database.outputs_among(self._derivation.input_drvs)
         for drv_path, names in self._derivation.input_drvs.items():
-            outputs = self._store.database.outputs(drv_path)
-            wanted |= {outputs[name] for name in names}
+            wanted |= {outputs[drv_path][name] for name in names}
         self._store.protect(wanted)
         return self._store.database.closure(wanted)
 

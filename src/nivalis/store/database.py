@@ -271,6 +271,20 @@ class Database:
             raise _not_valid(drv_path)
         return dict(rows)
 
+    def outputs_among(self, drv_paths: Collection[str]) -> dict[str, dict[str, str]]:
+        """As `outputs`, of many derivations."""
+        rows = self._select(
+            "select v.path, o.id, o.path from ValidPaths v join DerivationOutputs o on o.drv = v.id where v.path in (select value from json_each(?))",
+            (_json(drv_paths),),
+        )
+        found: dict[str, dict[str, str]] = {}
+        for drv_path, name, path in rows:
+            found.setdefault(drv_path, {})[name] = path
+        for drv_path in drv_paths:
+            if drv_path not in found:
+                found[drv_path] = self.outputs(drv_path)
+        return found
+
     def derivers(self, path: str) -> set[str]:
         """The valid derivations that have `path` as an output."""
         rows = self._select("select v.path from DerivationOutputs d join ValidPaths v on d.drv = v.id where d.path = ?", (path,))

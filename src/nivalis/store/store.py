@@ -112,7 +112,8 @@ class Store:
     def read_derivation(self, drv_path: str) -> Derivation:
         """Raises InvalidPathError, DerivationError."""
         try:
-            data = Path(self.real_path(drv_path)).read_bytes()
+            with open(self.real_path(drv_path), "rb") as file:
+                data = file.read()
         except FileNotFoundError as error:
             raise InvalidPathError(f"path is not valid: `{drv_path}`") from error
         return Derivation.parse(data, self.store_dir)
