@@ -25,6 +25,8 @@ WEB = """{
 }"""
 BROKEN = """{ pkgs, ... }: { imports = [ ./web.nix ]; systemd.services.broken = {
   wantedBy = [ "multi-user.target" ]; serviceConfig.ExecStart = "${pkgs.coreutils}/bin/false"; }; }"""
+# A system that is built, and is not for this machine.
+FOREIGN = '{ lib, ... }: { imports = [ ./base.nix ]; system.build.data.system = lib.mkForce "riscv64-linux"; }'
 
 
 class Machine:
@@ -34,9 +36,10 @@ class Machine:
         root = folder / "machine"
         self.folder = root / "etc/nixos"
         self.folder.mkdir(parents=True)
-        for name, text in {"base": BASE, "web": WEB, "broken": BROKEN}.items():
+        configurations = {"base": BASE, "web": WEB, "broken": BROKEN, "foreign": FOREIGN}
+        for name, text in configurations.items():
             (self.folder / f"{name}.nix").write_text(text)
-        toplevels = [factory.build(str(self.folder / f"{name}.nix")) for name in ("base", "web", "broken")]
+        toplevels = [factory.build(str(self.folder / f"{name}.nix")) for name in configurations]
         # A store that is kept from one run to the next has no generations of this machine.
         (folder / "profiles").mkdir()
         places = {Path(sys.prefix), Path(sys.base_prefix), CHECKOUT}
@@ -163,6 +166,7 @@ def test_a_unit_that_never_starts(machine: Machine) -> None:
         ('{ imports = [ ./base.nix ]; networking.hostName = "other"; }', "base.nix"),
         ('{ imports = [ ./base.nix ]; networking.hostName = "other"; }', "configuration.nix"),
         ('{ imports = [ ./base.nix ]; nixpkgs.system = "riscv64-linux"; }', "riscv64-linux"),
+        (FOREIGN, "error[system-architecture]: the system is for riscv64-linux, and this machine is"),
     ],
 )
 def test_bad_configurations_change_nothing(machine: Machine, text: str, code: str) -> None:
