@@ -16,6 +16,7 @@ from cloud.cloud_server import Fault, RunningCloud
 from cloud.ftps_server import run_ftps
 from nivalis.cloud.errors import AuthenticationError, UploadError
 from nivalis.cloud.ftp import check_library_name, upload_by_ftp
+from nivalis.cloud.imports import CONTAINER, import_file
 from nivalis.cloud.orbit import sign_temp_url
 
 MIB = 1 << 20
@@ -109,6 +110,30 @@ def test_temporary_addresses_are_checked(running: RunningCloud, file: Path) -> N
             _fetch(url)
         caught.value.close()
         assert caught.value.code == 401
+
+
+def test_names_of_objects(running: RunningCloud, file: Path) -> None:
+    orbit = running.orbit()
+    assert orbit.list("images") == []
+    for name in ("web/1", "web/2", "web-2/1"):
+        orbit.upload("images", name, file, segment=2 * MIB)
+    assert orbit.list("images") == ["web-2/1", "web/1", "web/2"] and orbit.list("images", "web/") == ["web/1", "web/2"]
+    assert len(orbit.list("images_segments", "web/1/")) == 3
+    assert orbit.list("none") == []
+
+
+def test_a_file_stays_while_it_may_still_be_fetched(running: RunningCloud, file: Path) -> None:
+    def give_up(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    cloud, orbit = running.client(sleep=give_up), running.orbit()
+    usual, running.cloud.delay = running.cloud.delay, 3600
+    with pytest.raises(KeyboardInterrupt):
+        import_file(cloud, orbit, file, arch="x86_64")
+    assert orbit.list(CONTAINER) == [file.name]
+    running.cloud.delay = usual
+    image = import_file(running.client(), orbit, file, arch="x86_64")
+    assert image.status == "available" and orbit.list(CONTAINER) == []
 
 
 def test_wrong_key(running: RunningCloud, file: Path) -> None:

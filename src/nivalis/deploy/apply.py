@@ -107,7 +107,7 @@ class Tools(CloudTools):
 
 
 class Deployment:
-    """One deployment under way, as a context that ends with the connection to the server.  `server`, `image` and `login` are what it has come to."""
+    """One deployment under way, as a context that ends with the connection to the server.  `server` and `image` are what it has come to."""
 
     def __init__(self, target: Target, tools: Tools) -> None:
         self._target = target
@@ -270,7 +270,8 @@ class Deployment:
             hint = f"`nivalis cloud cloudips unmap {address.id}` frees it"
             raise DeployError(f"Cloud IP leads elsewhere: `{address.id}` to `{address.destination}`", code="deploy-address", hint=hint)
         self._talk.say(f"mapping {address.public_ip} to {server.id}")
-        retry_conflict(self._tools, lambda: addresses.map(address.id, server.id), lambda: leads_to(addresses.get(address.id), server))
+        destination = server.interfaces[0].id if server.interfaces else server.id
+        retry_conflict(self._tools, lambda: addresses.map(address.id, destination), lambda: leads_to(addresses.get(address.id), server))
         end = self._tools.clock() + _MAPPING
         while not leads_to(address := addresses.get(address.id), server):
             if self._tools.clock() > end:
