@@ -84,9 +84,14 @@ class LocalCloud:
             except Exception as error:
                 self.say(f"{what}: {type(error).__name__}: {error}")
 
+        def finish(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            # What was cancelled before it began is waited for by nobody.
+            work.close()
+
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(finish)
 
     async def close(self) -> None:
         """End what goes on, machines too."""
