@@ -167,6 +167,13 @@ def test_a_key_by_the_command_signs_for_cppnix(source: Any, reader: Any, cache: 
     nix(tmp_path / "reader", "nix", "store", "verify", "--sigs-needed", "1", "--recursive", source.top, *trusted)
 
 
+@pytest.mark.parametrize("words", [["cache", "sign", "/nix/store/x"], ["cache", "serve", "--listen", "127.0.0.1:0", "--priority", "1", "."]])
+def test_a_wrong_use_of_a_command_is_no_bug(words: list[str]) -> None:
+    done = _cli(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: ") and f" {' '.join(words[:2])} [" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("name", ["", "with space", "with:colon"])
 def test_names_that_no_key_can_have(name: str) -> None:
     with pytest.raises(KeyFormatError):

@@ -24,7 +24,8 @@ __all__ = ["SUFFIXES", "Compressor", "UnpackedStream", "check_compression", "mak
 SUFFIXES = {"none": "", "xz": ".xz", "zstd": ".zst", "bzip2": ".bz2", "gzip": ""}
 # xz's own highest level takes 65 MiB to unpack, zstd's longest window 128 MiB.
 _MEMORY = 192 << 20
-_PIECE = 1 << 18
+# A larger one is memory that the system gives, and zeroes, anew each time.
+_PIECE = 1 << 16
 
 
 class Compressor(Protocol):

@@ -101,6 +101,9 @@ def run(work: Callable[[], int]) -> int:
         report(error)
         return 1
     except Exception as error:
+        if type(error).__module__ == "click.exceptions":
+            # A wrong use of a command: click says so, with how it is used.  (Asked by name, as most programs do not load it.)
+            raise
         import traceback  # only for a bug
 
         traceback.print_exc()
