@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -103,8 +104,8 @@ def test_interrupted_at_any_request_it_is_gone_on_with(world: World) -> None:
     assert world.resources() == (0, 0, 0, 0)
 
 
-def _run(world: World, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command against the cloud of the test."""
+def _run(world: World, *words: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
+    """A command against the cloud of the test; with `typed`, somebody sits at a terminal and types that."""
     home = world.folder / "home"
     if not home.exists():
         config = ConfigFile(home / ".brightbox")
@@ -113,7 +114,15 @@ def _run(world: World, *words: str) -> subprocess.CompletedProcess[str]:
         config.write()
     environment = {**os.environ, "HOME": str(home), "NIVALIS_CLOUD": str(world.folder / "none")}
     command = [str(Path(sys.executable).parent / "nivalis"), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL)
+    if typed is None:
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL)
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, typed.encode())
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_the_command_asks_first(world: World) -> None:
@@ -126,10 +135,14 @@ def test_the_command_asks_first(world: World) -> None:
     ]
     unasked = _run(world, "destroy", "web")
     assert unasked.returncode == 1 and "error[deploy-unasked]" in unasked.stderr and "destroy  server" in unasked.stderr
+    for typed in ("n\n", "\n", "\x04"):
+        refused = _run(world, "destroy", "web", typed=typed)
+        assert refused.returncode == 1 and "Destroy all that?" in refused.stderr and "destroying" not in refused.stderr
     assert world.resources() == (1, 1, 1, 0)
-    done = _run(world, "destroy", "web", "--yes", "--json")
+    done = _run(world, "destroy", "web", "--json", typed="y\n")
     assert done.returncode == 0 and '"done": true' in done.stdout, done.stderr
     assert world.resources() == (0, 0, 0, 0)
     again = _run(world, "destroy", "web")
     assert (again.returncode, again.stderr) == (0, "there is nothing of `web`\n")
+    assert "there is nothing" in _run(world, "destroy", "web", "--yes").stderr
     assert "error[deploy-name]" in _run(world, "destroy", "we/b").stderr

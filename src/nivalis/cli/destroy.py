@@ -54,9 +54,18 @@ def _destroy(desk: Desk, name: str, *, yes: bool, dry_run: bool, as_json: bool) 
         if not yes:
             if not sys.stdin.isatty():
                 raise DeployError("nobody is there to say yes", code="deploy-unasked", hint="`--yes` says it")
-            if not click.confirm("Destroy all that?", err=True):
+            if not _is_confirmed():
                 return 1
         apply_destruction(what, tools)
     if as_json:
         print(json.dumps({"name": name, "steps": [step._asdict() for step in what.steps], "done": not dry_run}, indent=2))
     return 0
+
+
+def _is_confirmed() -> bool:
+    try:
+        return click.confirm("Destroy all that?", err=True)
+    except click.Abort:
+        # Ctrl-C or Ctrl-D is no yes.
+        print(file=sys.stderr)
+        return False
