@@ -21,6 +21,7 @@ __all__ = [
     "Hash",
     "NarInfo",
     "Value",
+    "XzDecompressor",
     "__version__",
     "base32_decode",
     "base32_encode",
@@ -274,6 +275,23 @@ def compare_debian_versions(one: str, other: str) -> int:
 
 def find_circles(needs: dict[str, Sequence[str]]) -> list[tuple[str, ...]]:
     """The sets of more than one name, sorted, each of whom needs all others of its set, itself or through others."""
+
+@final
+class XzDecompressor:
+    """One stream of xz, decompressed in pieces; `lzma.LZMADecompressor` with less in it.
+
+    `memory_limit` is in bytes.
+    """
+
+    def __new__(cls, memory_limit: int) -> XzDecompressor: ...
+    @property
+    def eof(self) -> bool:
+        """Whether the stream has ended; what comes behind it is not looked at."""
+    @property
+    def needs_input(self) -> bool:
+        """Whether nothing more comes without more data."""
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """At most so many bytes; what is left of `data` is kept.  Raises ValueError for what is damaged, or needs more memory."""
 
 # ---- the language ----
 

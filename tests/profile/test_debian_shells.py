@@ -55,8 +55,8 @@ PACKAGES = [
 DEEDS = {
     "python with extension modules": ("python3 -c 'import numpy; print(round(numpy.linalg.det(numpy.diag([2, 3, 7]))))'", "42"),
     "python's byte code": (
-        "python3 -c 'import json, numpy, os; print(*(os.path.isfile(one.__cached__) for one in (os, json, numpy)), json.loads.__code__.co_filename)'",
-        "True True True /usr/lib/python3.{minor}/json/__init__.py",
+        "python3 -c 'import json, numpy, os; print(*(os.path.isfile(one.__cached__) for one in (json, numpy)), json.loads.__code__.co_filename)'",
+        "True True /usr/lib/python3.{minor}/json/__init__.py",
     ),
     "perl modules": ("perl -MJSON::XS -MLWP::UserAgent -e 'print JSON::XS->new->encode([6 * 7])'", "[42]"),
     "ruby": ("ruby -rjson -e 'puts [6 * 7].to_json'", "[42]"),

@@ -18,6 +18,7 @@ mod lang;
 mod recording;
 mod restricted;
 mod world;
+mod xz;
 
 use pyo3::prelude::*;
 
@@ -31,6 +32,7 @@ mod _native {
         super::debian::register(module)?;
         super::elf::register(module)?;
         super::formats::register(module)?;
-        super::lang::register(module)
+        super::lang::register(module)?;
+        super::xz::register(module)
     }
 }

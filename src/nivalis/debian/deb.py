@@ -9,7 +9,6 @@ What it does not do: it writes nothing and decides nothing about the names.
 
 from __future__ import annotations
 
-import lzma
 import os
 import sys
 import zlib
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import IO, Any, Literal, NamedTuple
 
+from nivalis._native import XzDecompressor
 from nivalis.debian.errors import DebError
 
 __all__ = ["Contents", "Member", "open_part"]
@@ -172,7 +172,7 @@ def _expanded(pieces: Iterator[bytes], suffix: str, place: str) -> Iterator[byte
     if suffix == ".gz":
         return _inflated(pieces, place)
     if suffix == ".xz":
-        return _decompressed(pieces, lzma.LZMADecompressor(lzma.FORMAT_XZ, _MOST_MEMORY), lzma.LZMAError, place)
+        return _decompressed(pieces, XzDecompressor(_MOST_MEMORY), ValueError, place)
     if suffix == ".zst":
         # Not part of every Python.
         zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")

@@ -10,7 +10,6 @@ anything more elaborate would take longer than all else.
 from __future__ import annotations
 
 import hashlib
-import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from queue import Queue
 from threading import Thread
 from typing import NoReturn
 
-from nivalis._native import read_debian_index
+from nivalis._native import XzDecompressor, read_debian_index
 from nivalis.debian.errors import ArchiveIndexError
 from nivalis.debian.release import IndexFile, Release
 from nivalis.debian.version import compare
@@ -123,7 +122,7 @@ def _pieces(data: bytes, path: str, most: int, place: str) -> Iterator[bytes]:
                     return
                 queue.put(piece)
             queue.put(b"")
-        except (lzma.LZMAError, zlib.error, EOFError) as error:
+        except (ValueError, zlib.error, EOFError) as error:
             queue.put(ArchiveIndexError(f"index cannot be decompressed: `{place}` ({error})"))
         except ArchiveIndexError as error:
             queue.put(error)
@@ -144,7 +143,7 @@ def _pieces(data: bytes, path: str, most: int, place: str) -> Iterator[bytes]:
 
 
 def _decompress(data: bytes) -> Iterator[bytes]:
-    engine = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=512 << 20)
+    engine = XzDecompressor(512 << 20)
     yield from _feed(lambda piece: engine.decompress(piece, _PIECE), lambda: engine.eof, data)
 
 
