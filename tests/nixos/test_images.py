@@ -5,7 +5,6 @@ The latter only with NIVALIS_DEBIAN; see `nixos_machines`.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import os
@@ -204,7 +203,7 @@ def test_the_same_bytes_twice(factory: Factory, kind: str) -> None:
         evaluator.flush()
     settings = BuildSettings.make(SYSTEM, os.environ, {})
     realise(factory.store, [drv_path], settings).check()
-    realise(factory.store, [drv_path], dataclasses.replace(settings, mode="check")).check()
+    realise(factory.store, [drv_path], settings._replace(mode="check")).check()
 
 
 def test_the_same_bytes_from_two_stores(factory: Factory, tmp_path: Path) -> None:
