@@ -304,7 +304,7 @@ class _Server:
             return
         try:
             if build not in self._unfinished:
-                os.rmdir(build.mark)
+                os.unlink(build.mark)
                 self._unfinished[build] = time.monotonic() + _PATIENCE
             status = os.stat(build.folder)
             _enter(build.first)
