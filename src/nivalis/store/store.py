@@ -27,7 +27,6 @@ from nivalis.store.metadata import make_canonical, remove_tree
 from nivalis.store.paths import is_derivation
 from nivalis.store.roots import make_root
 from nivalis.store.temproots import TempRoots
-from nivalis.store.waiting import make_name, remove_abandoned
 
 
 class Source(NamedTuple):
@@ -189,6 +188,8 @@ class Store:
 
         No collector takes it (see `nivalis.store.waiting`).
         """
+        from nivalis.store.waiting import make_name, remove_abandoned  # most of what is added is too small to need one
+
         if not self._has_tidied:
             self._has_tidied = True
             remove_abandoned(self.layout, self.database)
