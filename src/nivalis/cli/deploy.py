@@ -32,7 +32,7 @@ _DEFINITION = "etc/nixos/configuration.nix"
 @click.option("-n", "--name", required=True, help="What the server is called; what belongs to it is known by this.")
 @click.option("--cloud-ip", is_flag=True, help="Have a Cloud IP lead to it; a new one, unless there is one already.")
 @click.option("--address", default="", metavar="CIP", help="Have this Cloud IP lead to it, by its identifier.")
-@click.option("-t", "--type", "kind", default="1gb.ssd", show_default=True, help="How large it is, when it is made.")
+@click.option("-t", "--type", "kind", default="", show_default="1gb.ssd", help="How large it is, when it is made.")
 @click.option("-z", "--zone", default="", help="Where it is, when it is made.")
 @click.option("-g", "--group", "groups", multiple=True, metavar="GROUP", help="A group that it is in, by its identifier; else the default one.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")

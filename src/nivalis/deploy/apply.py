@@ -24,7 +24,7 @@ from nivalis.cloud.orbit import Orbit
 from nivalis.deploy.account import Found, check_key, find_address, find_image, find_server, leads_to, object_name
 from nivalis.deploy.errors import DeployError, RemoteError, SilentServerError
 from nivalis.deploy.machine import RemoteMachine, Running
-from nivalis.deploy.plan import Plan, Target
+from nivalis.deploy.plan import DEFAULT_TYPE, Plan, Target
 from nivalis.deploy.ssh import Ssh
 from nivalis.store.store import Store
 from nivalis.system.target import plan as target_plan
@@ -245,7 +245,7 @@ class Deployment:
     def _create_server(self) -> Server:
         target = self._target
         image = self.image or self.ensure_image()
-        kind = _find_by_handle(self._cloud.server_types.list(), target.server_type, "type") if target.server_type else ""
+        kind = _find_by_handle(self._cloud.server_types.list(), target.server_type or DEFAULT_TYPE, "type")
         zone = _find_by_handle(self._cloud.zones.list(), target.zone, "zone") if target.zone else ""
 
         def launch() -> Server:

@@ -16,7 +16,10 @@ from nivalis.deploy.machine import Running
 from nivalis.store.paths import base_name
 from nivalis.system.configuration import Configuration
 
-__all__ = ["Plan", "Step", "Target", "make_plan"]
+__all__ = ["DEFAULT_TYPE", "Plan", "Step", "Target", "make_plan"]
+
+# As the field's own command has it.
+DEFAULT_TYPE = "1gb.ssd"
 
 
 class Step(NamedTuple):
@@ -32,9 +35,9 @@ class Step(NamedTuple):
 class Target:
     """What is wanted.
 
-    `image` is the store path of its image and `image_derivation` makes it.  `server_type` and `zone` are handles or identifiers, empty for the
-    cloud's own choice.  `cloud_ip` is empty for none, `new` for one of the server's name, or the identifier of one that there is.  `definition` is
-    what the server keeps as its configuration.nix.
+    `image` is the store path of its image and `image_derivation` makes it.  `server_type` and `zone` are handles or identifiers, empty for
+    DEFAULT_TYPE and the cloud's own choice.  `cloud_ip` is empty for none, `new` for one of the server's name, or the identifier of one that there
+    is.  `definition` is what the server keeps as its configuration.nix.
     """
 
     name: str
@@ -77,7 +80,7 @@ def make_plan(target: Target, found: Found, running: Running | None) -> Plan:
     server = found.server
     if server is None:
         _plan_image(target, found, steps)
-        where = ", ".join(text for text in (target.server_type, target.zone) if text)
+        where = ", ".join(text for text in (target.server_type or DEFAULT_TYPE, target.zone) if text)
         steps.append(Step("create", "server", target.name, where))
     else:
         _check_server(server)
