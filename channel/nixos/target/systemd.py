@@ -62,7 +62,7 @@ class Manager(NamedTuple):
         deadline = time.monotonic() + _REST_SECONDS
         times = 0 if names else 2
         while times < 2 and time.monotonic() < deadline:
-            processes = self._ask("show", "--value", "--property=MainPID", "--", *names).split()
+            processes = self._ask("show", "--value", "--property=MainPID", "--", *names, check=False).split()
             # On its way a process may wait for a moment.
             times = times + 1 if all(map(_is_at_rest, processes)) else 0
             time.sleep(0.02)
@@ -90,8 +90,8 @@ class Manager(NamedTuple):
         """What systemctl has to say of some units."""
         self._run("systemctl", "status", "--no-pager", "--full", "--lines=10", "--", *units)
 
-    def _ask(self, *words: str) -> str:
-        return subprocess.run([self.program("systemctl"), *words], stdout=subprocess.PIPE, text=True, errors="replace", check=True).stdout
+    def _ask(self, *words: str, check: bool = True) -> str:
+        return subprocess.run([self.program("systemctl"), *words], stdout=subprocess.PIPE, text=True, errors="replace", check=check).stdout
 
     def _run(self, program: str, *words: str) -> int:
         return subprocess.run([self.program(program), *words], stdin=subprocess.DEVNULL, check=False).returncode
