@@ -114,6 +114,14 @@ def test_what_sandbox_paths_name_of_sys_is_seen(shell: str, workshop: Any) -> No
     assert Path(place).read_text().split() == ["/fs/cgroup", "/sys/kernel"]
 
 
+def test_what_sandbox_paths_name_of_the_store_is_seen(shell: str, workshop: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("seen")
+    path = f"{workshop.store.store_dir}/{'0' * 32}-elsewhere"
+    text = f"""shWith "x" {{ i = texts 30; }} "cat $i > /dev/null; cat {path} > $out" """
+    assert Path(workshop.build(text, sandbox_paths=f"/bin/sh={shell} {path}={file}")).read_text() == "seen"
+
+
 REALISE = """
 import os, sys
 from nivalis.build import BuildSettings, realise

@@ -191,7 +191,10 @@ class Job:
                 ended, log = self._run(lambda terminal: Program(command, variables, build_dir, terminal, ids), command[0], user)
             else:
                 start = len(store.store_dir) + 1
-                mounted = [path[start:] for path in shown] if len(shown) >= WORTHWHILE else []
+                extra = [] if is_builtin else sandbox.existing(settings.sandbox_paths)
+                # What bubblewrap itself mounts in the store would be below.
+                is_apart = not any(inside.startswith(f"{store.store_dir}/") for inside, _ in extra)
+                mounted = [path[start:] for path in shown] if is_apart and len(shown) >= WORTHWHILE else []
                 if mounted:
                     assert self._mounter is not None
                     room = stack.enter_context(self._mounter.room(store, mounted, None if user is None else (user.uid, user.gid)))
@@ -206,7 +209,7 @@ class Job:
                     build_dir_inside=seen_dir,
                     etc=sandbox.make_etc(seen_dir, network=network),
                     tmp=f"{room}/tmp",
-                    extra=[] if is_builtin else sandbox.existing(settings.sandbox_paths),
+                    extra=extra,
                     support=support,
                     mark=MARK if mounted else None,
                     farm=self._find_farm(inputs),
