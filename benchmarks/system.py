@@ -183,7 +183,7 @@ PAGE = """\
 # Systems, measured
 
 Made by `TMPDIR=/dev/shm ./dev bench system --markdown docs/reference/benchmarks-system.md`, as root; what is measured stands at the top of
-`benchmarks/system.py`. All lies in memory (some 4 GB of it). Of what is built, processor time is without that in sandboxes, for which
+`benchmarks/system.py`. All lies in memory (some 1 GB of it). Of what is built, processor time is without that in sandboxes, for which
 bubblewrap does not wait, and of switches without that of the service manager: compare the wall time.
 
 """
