@@ -378,6 +378,31 @@ def test_a_server_that_has_failed(world: World) -> None:
     assert "nivalis destroy web" in str(error.value)
 
 
+def test_a_server_that_cannot_be_made(world: World) -> None:
+    async def fail(spec: Any) -> None:
+        raise OSError("no room")
+
+    system = world.make_system("one")
+    world.server.boot(system)
+    machines = world.running.cloud.machines
+    create, machines.create = machines.create, fail
+    with pytest.raises(DeployError, match="could not make the server") as error:
+        world.deploy(world.target("web", system, cloud_ip="new"))
+    assert error.value.code == "deploy-server" and "nivalis destroy web" in str(error.value)
+    machines.create = create
+
+
+def test_what_is_missing_here(world: World) -> None:
+    system = world.make_system("one")
+    target = world.target("web", system, cloud_ip="new")
+    with pytest.raises(DeployError, match="makes no disk") as error:
+        world.deploy(target, build=lambda derivation, path: world.server.folder)
+    assert error.value.code == "deploy-image" and world.resources() == (0, 0, 0, 0)
+    with pytest.raises(DeployError, match="no `ssh` on this machine") as missing:
+        world.deploy(target, ssh_program="/nowhere/ssh")
+    assert missing.value.code == "no-ssh" and world.resources() == (0, 0, 0, 0)
+
+
 def test_no_connection_to_the_cloud(world: World) -> None:
     world.running.faults += [Fault("GET", "/1.0/servers", 500) for _ in range(6)]
     with pytest.raises(CloudError):

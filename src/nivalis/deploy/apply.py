@@ -25,7 +25,7 @@ from nivalis.deploy.account import Found, check_key, find_address, find_image, f
 from nivalis.deploy.errors import DeployError, RemoteError, SilentServerError
 from nivalis.deploy.machine import RemoteMachine, Running
 from nivalis.deploy.plan import DEFAULT_TYPE, Plan, Target
-from nivalis.deploy.ssh import Ssh
+from nivalis.deploy.ssh import Ssh, find_ssh
 from nivalis.store.store import Store
 from nivalis.system.target import plan as target_plan
 from nivalis.system.target.plan import Plan as SystemPlan
@@ -138,6 +138,8 @@ class Deployment:
 
     def apply(self, plan: Plan) -> None:
         """Do it.  Raises DeployError, CloudError, StoreError, OSError."""
+        # What would be found missing only when all is made.
+        find_ssh(self._tools.ssh_program)
         if plan.has("create", "server"):
             check_key(self._cloud)
             self.image = self.ensure_image()

@@ -18,7 +18,7 @@ from typing import IO
 
 from nivalis.deploy.errors import DeployError, RemoteError
 
-__all__ = ["NO_CONNECTION", "Done", "Ssh"]
+__all__ = ["NO_CONNECTION", "Done", "Ssh", "find_ssh"]
 
 # What ssh itself ends with when there is no connection, or none any more.
 NO_CONNECTION = 255
@@ -37,20 +37,25 @@ class Done:
     errors: str
 
 
+def find_ssh(program: str = "ssh") -> str:
+    """Where the program is.  Raises DeployError."""
+    found = shutil.which(program)
+    if found is None:
+        raise DeployError("there is no `ssh` on this machine", code="no-ssh", hint="Debian has it in the package openssh-client")
+    return found
+
+
 class Ssh:
     """The way to root of one server; a context, at whose end the connection is closed."""
 
     def __init__(self, host: str, port: int, identifier: str, options: Sequence[str] = (), *, program: str = "ssh") -> None:
-        found = shutil.which(program)
-        if found is None:
-            raise DeployError("there is no `ssh` on this machine", code="no-ssh", hint="Debian has it in the package openssh-client")
         self.host = host
         self.port = port
         self._options = list(options)
         # Not below TMPDIR, which may be too long for a socket's path.
         self._folder = tempfile.mkdtemp(prefix="nivalis-ssh-", dir="/tmp")
         self._command = [
-            found,
+            find_ssh(program),
             *("-p", str(port), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT}"),
             *("-o", f"ServerAliveInterval={_SILENT}", "-o", "ServerAliveCountMax=4"),
             *("-o", f"HostKeyAlias={identifier}", "-o", "StrictHostKeyChecking=accept-new"),
