@@ -49,13 +49,14 @@ class Ssh:
     """The way to root of one server; a context, at whose end the connection is closed."""
 
     def __init__(self, host: str, port: int, identifier: str, options: Sequence[str] = (), *, program: str = "ssh") -> None:
+        program = find_ssh(program)
         self.host = host
         self.port = port
         self._options = list(options)
         # Not below TMPDIR, which may be too long for a socket's path.
         self._folder = tempfile.mkdtemp(prefix="nivalis-ssh-", dir="/tmp")
         self._command = [
-            find_ssh(program),
+            program,
             *("-p", str(port), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT}"),
             *("-o", f"ServerAliveInterval={_SILENT}", "-o", "ServerAliveCountMax=4"),
             *("-o", f"HostKeyAlias={identifier}", "-o", "StrictHostKeyChecking=accept-new"),
