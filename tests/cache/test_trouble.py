@@ -14,9 +14,13 @@ import pytest
 
 from nivalis import _native
 from nivalis.cache import CacheSubstituter, SecretKey, push
+from nivalis.cache import cache as cache_module
+from nivalis.cache import substituter as substituter_module
+from nivalis.cache.cache import DEAD_TIME, ENOUGH
 from nivalis.cache.errors import CacheError
 from nivalis.cache.stores import hide_password
 from nivalis.errors import NivalisError
+from nivalis.store import Store, StoreLayout
 
 
 def _part(path: str) -> str:
@@ -381,3 +385,68 @@ def test_passwords_in_what_is_no_address(address: str, source: Any, reader: Any,
     with pytest.raises(CacheError) as caught:
         push(source.store, [source.leaf], address)
     assert "cret" not in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------- refused again and again
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is not what is looked for here."""
+    for module in (cache_module, substituter_module):
+        monkeypatch.setattr(module, "PATIENCE", 60)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> tuple[Path, list[str]]:
+    """A cache of 60 paths that refer to nothing."""
+    with Store.open(StoreLayout.under(tmp_path / "many")) as store:
+        paths = []
+        for number in range(60):
+            (tmp_path / "file").write_text(str(number))
+            paths.append(store.add_path(tmp_path / "file", f"n{number}"))
+        push(store, paths, f"{tmp_path}/of-many?compression=none")
+    return tmp_path / "of-many", paths
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("refused", ["narinfo", "/nar/"])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_refuses_everything_is_asked_little(refused: str, status: int, many: tuple[Path, list[str]], reader: Any, serve: Any) -> None:
+    cache, paths = many
+    server = serve(cache)
+    server.fault = lambda path: status if refused in path else None
+    done = reader.substitute(paths, server.address, require_sigs=False, http_connections=8)
+    assert set(done) == set(paths) and None not in done.values()
+    # One on each connection, a few more, and for NARs one for each thread that unpacks, and the further attempts of one.
+    assert sum(refused in path for path in server.asked) <= 8 + 6 + (os.cpu_count() or 1) + 5
+    assert reader.complaints == ["cache-unreachable"]
+
+
+@pytest.mark.usefixtures("patience")
+def test_what_fails_again_and_again_is_given_up(many: tuple[Path, list[str]], reader: Any, serve: Any) -> None:
+    cache, paths = many
+    server = serve(cache)
+    now, asked = [time.time()], []
+    settings = reader.settings(server.address, require_sigs=False)
+    with CacheSubstituter(reader.store, settings, reader.events.append, clock=lambda: now[0]) as substituter:
+
+        def ask(path: str) -> set[str]:
+            found: set[str] = substituter.available([path])
+            asked.append(len(server.asked))
+            now[0] += DEAD_TIME + 1
+            return found
+
+        server.fault = lambda path: 503 if "narinfo" in path else None
+        assert ask(paths[0]) == ask(paths[1]) == set()
+        server.fault = lambda path: None
+        # It has answered: it is counted anew.
+        assert ask(paths[2]) == {paths[2]}
+        server.fault = lambda path: 503 if "narinfo" in path else None
+        for number in range(3, 3 + ENOUGH):
+            assert "cache-given-up" not in reader.complaints
+            assert ask(paths[number]) == set()
+        server.fault = lambda path: None
+        assert ask(paths[20]) == set()
+    assert asked == sorted(asked) and asked[-1] == asked[-2] > asked[-3]
+    assert reader.complaints == ["cache-unreachable", "cache-given-up"]

@@ -5,7 +5,8 @@ over, whatever comes first; only connecting, which may hang on the name of a ser
 
 Each request has its own moment at which it is given up, so nothing hangs, however little a server says and however slowly.  Requests are not sent
 ahead on a connection that still waits for an answer: servers and proxies that cannot bear it are too many.  Nor can all bear as many connections:
-one that takes no more, or says that it is too much, while it answers others, gets fewer.
+one that takes no more, or says that it is too much, while it answers others, gets fewer.  One that fails again and again, and answers nothing in
+between, is not asked for the rest.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _LOOK, _PAUSE, _CHECK = 0.005, 0.02, 0.1
 
 # What servers say to whom asks too much.
 _TOO_MUCH = frozenset({429, 503})
+# So many failures in a row, beside one on each connection, are enough.
+_ENOUGH = 4
 # The slowest that a file without a timeout may come, in bytes a second, from so many seconds on.
 _SLOWEST, _WINDOW = 100, 20.0
 
@@ -84,6 +87,10 @@ class AtOnce:
         self._names = names
         self._take = take
         self._has_more = True
+        # Failures since the last answer, and with how many the rest is given up, as what it then fails with.
+        self._failures = 0
+        self._enough = connections + _ENOUGH
+        self._given_up: CacheError | None = None
         # When there were too many connections the last time.
         self._lowered = 0.0
         self._again: deque[tuple[str, Request]] = deque()
@@ -115,7 +122,8 @@ class AtOnce:
 
     def _ask_more(self) -> bool:
         """Ask for as much as there are connections for; whether there will be more that cannot be asked for yet."""
-        while len(self._flights) < self._connections:
+        # After a failure whatever is under way has to show first that the cache answers; if nothing is, one request does.
+        while len(self._flights) < (1 if self._failures else self._connections):
             if self._again:
                 name, request = self._again.popleft()
             elif not self._has_more:
@@ -129,6 +137,9 @@ class AtOnce:
                 if found is None:
                     return True
                 name = found
+                if self._given_up is not None:
+                    self._take(name, self._given_up)
+                    continue
                 try:
                     request = self._requests.make(name)
                 except CacheError as error:
@@ -254,7 +265,8 @@ class AtOnce:
             self._idle.setdefault(request.origin, []).append(connection)
         else:
             self._drop(connection)
-        if head.status in _TOO_MUCH and self._has_less(flight):
+        if head.status in _TOO_MUCH and self._failures < self._enough and self._has_less(flight):
+            self._failures += 1
             return
         result: Result
         try:
@@ -264,8 +276,18 @@ class AtOnce:
                 return
             result = b"".join(flight.pieces) if is_answered(request, head) else None
         except CacheError as error:
-            result = error
+            self._fail(flight.name, error)
+            return
+        self._failures = 0
         self._take(flight.name, result)
+
+    def _fail(self, name: str, error: CacheError) -> None:
+        self._failures += 1
+        self._take(name, error)
+        if self._failures > self._enough:
+            self._given_up = error
+            while self._again:
+                self._take(self._again.popleft()[0], error)
 
     # ---- trouble ----
 
@@ -317,7 +339,7 @@ class AtOnce:
             # Its thread closes it.
             flight.connection.is_shut = True
         self._drop(flight.connection)
-        self._take(flight.name, error)
+        self._fail(flight.name, error)
 
     def _drop(self, connection: Connection) -> None:
         if connection.sock is not None:

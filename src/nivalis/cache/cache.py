@@ -1,7 +1,8 @@
 """One binary cache: what it says of itself, and what it says of store paths.
 
 A cache is *passed over* from the moment when it fails (no answer in time, a server's own error, rubbish where `nix-cache-info` should be) for
-`DEAD_TIME` seconds, in this process and in those that share the look-up cache; after that it is tried again.  What it offers has been
+`DEAD_TIME` seconds, in this process and in those that share the look-up cache; after that it is tried again, but by this process no more once it
+has failed `ENOUGH` times in a row.  What it offers has been
 checked already: a narinfo that is damaged, speaks of another path, or is signed by nobody who is trusted is no offer.  Each kind of such trouble
 is reported once for a cache.
 
@@ -10,6 +11,7 @@ Nothing is downloaded here: see `nivalis.cache.download`.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,10 +26,12 @@ from nivalis.cache.stores import CacheAddress, CacheStore, Result
 from nivalis.errors import NivalisError
 from nivalis.store.paths import hash_part
 
-__all__ = ["DEAD_TIME", "BinaryCache", "CacheInfo"]
+__all__ = ["DEAD_TIME", "ENOUGH", "BinaryCache", "CacheInfo"]
 
 # For how long a cache that failed is passed over, in seconds.
 DEAD_TIME = 60
+# After so many failures without an answer to anything but what it is, it is passed over to the end.
+ENOUGH = 3
 # How long a cache may take to say that it is one, in seconds: builds wait for it.
 PATIENCE = 3.0
 _DEFAULT_PRIORITY = 50
@@ -81,7 +85,10 @@ class BinaryCache:
         self._reported: set[str] = set()
         self._clock = clock
         self._dead_until = 0.0
+        self._failures = 0
         self._mutex = threading.Lock()
+        # Held by the one who tries again what has failed: while many wait for a cache, one asks whether it is back.
+        self.trying_again = threading.Lock()
 
     @property
     def is_dead(self) -> bool:
@@ -137,12 +144,21 @@ class BinaryCache:
         with self._mutex:
             if self.is_dead:
                 return
-            self._dead_until = self._clock() + DEAD_TIME
+            until = self._clock() + DEAD_TIME
+            self._failures += 1
+            self._dead_until = until if self._failures < ENOUGH else math.inf
         self.info = None
         self.store.abort()
         if not self.store.is_local:
-            self._lookups.keep_dead(self.url, self._dead_until, error.message)
+            self._lookups.keep_dead(self.url, until, error.message)
         self._say(error)
+        if self._failures == ENOUGH:
+            message = f"cache is given up for this run, since it failed {ENOUGH} times in a row: `{self.url}`"
+            self._say(CacheUnreachableError(message, code="cache-given-up"))
+
+    def answered(self) -> None:
+        """It has given something that was asked for: it works."""
+        self._failures = 0
 
     def give_up_waiting(self) -> None:
         """It did not say in time what it is."""
@@ -194,11 +210,16 @@ class BinaryCache:
 
         while parts and not self.is_dead:
             self.store.read_many(names(), take, timeout=PATIENCE)
-            parts = [part for part in parts if part not in found]
+            if found:
+                self.answered()
+            # What it has stumbled over comes first, so that a cache which fails is not asked for all of it again.
+            parts = [*stumbled, *(part for part in parts if part not in found and part not in stumbled)]
             if stumbled:
                 doubtful.update(stumbled)
                 stumbled.clear()
                 time.sleep(_PAUSE)
+                self.store.read_many(iter([f"{parts[0]}.narinfo"]), take, timeout=PATIENCE)
+                parts = [part for part in parts if part not in found]
         return found
 
     def _read(self, name: str) -> bytes | None:

@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 from nivalis import _native
 from nivalis._native import Hash, NarInfo
+from nivalis.cache.cache import BinaryCache
 from nivalis.cache.compression import UnpackedStream, unpack_whole
 from nivalis.cache.errors import CacheContentError, CacheError, CacheUnreachableError
 from nivalis.cache.stores import CacheStore, Stream
-from nivalis.errors import FormatError, NivalisError, StoreContentError
+from nivalis.errors import FormatError, StoreContentError
 from nivalis.store.database import PathInfo
 from nivalis.store.nars import Staged, stage_nar
 from nivalis.store.store import Store
@@ -71,7 +72,7 @@ def unpack(cache: CacheStore, store: Store, info: NarInfo, data: bytes) -> Stage
         raise
 
 
-def download(cache: CacheStore, store: Store, info: NarInfo, attempts: int, progress: Progress, is_stopped: Callable[[], bool]) -> Staged:
+def download(cache: BinaryCache, store: Store, info: NarInfo, attempts: int, progress: Progress, is_stopped: Callable[[], bool]) -> Staged:
     """Fetch and unpack what `info` offers, which is trusted, however large it is.  Raises CacheError, and OSError of the store's disk."""
     stream = _File(cache, info, attempts, progress, is_stopped)
     try:
@@ -121,7 +122,7 @@ def _check_hash(info: NarInfo, found: Hash) -> None:
 class _File:
     """The compressed file, read once from its beginning to its end, and resumed where it breaks off."""
 
-    def __init__(self, cache: CacheStore, info: NarInfo, attempts: int, progress: Progress, is_stopped: Callable[[], bool]) -> None:
+    def __init__(self, cache: BinaryCache, info: NarInfo, attempts: int, progress: Progress, is_stopped: Callable[[], bool]) -> None:
         self._cache = cache
         self._info = info
         self._attempts = max(1, attempts)
@@ -143,7 +144,7 @@ class _File:
                 raise CacheError(f"given up: `{self._info.store_path}`", code="cache-stopped")
             try:
                 if self._stream is None:
-                    self._stream = self._cache.open(self._info.url, self._received)
+                    self._stream = self._cache.store.open(self._info.url, self._received)
                 data = self._stream.read(size)
             except CacheUnreachableError as error:
                 self._retry(error)
@@ -177,10 +178,11 @@ class _File:
     def _take(self, data: bytes) -> None:
         self._received += len(data)
         self._failures = 0
+        self._cache.answered()
         now = time.monotonic()
         begin, received = self._window
         if now - begin > _WINDOW:
-            if self._received - received < _SLOWEST * _WINDOW and self._received < self._limit and not self._cache.is_local:
+            if self._received - received < _SLOWEST * _WINDOW and self._received < self._limit and not self._cache.store.is_local:
                 raise CacheContentError(f"download is too slow: `{self._info.url}`", code="cache-slow")
             self._window = (now, self._received)
         if self._received > self._limit:
@@ -189,10 +191,18 @@ class _File:
             (self._other or self._hash).update(data)
         self._progress(self._received)
 
-    def _retry(self, error: NivalisError) -> None:
-        """Wait before the next attempt, unless there is to be none.  An attempt that brought something does not count."""
+    def _retry(self, error: CacheUnreachableError) -> None:
+        """Wait and have the file opened again, unless there is to be no further attempt.  One that brought something does not count."""
         self.close()
-        self._failures += 1
-        if self._failures >= self._attempts or self._is_stopped() or (error.code == "cache-timeout" and (self._failures > 1 or not self._received)):
-            raise error
-        time.sleep(min(_PAUSE * 2 ** (self._failures - 1), 4))
+        with self._cache.trying_again:
+            while True:
+                self._failures += 1
+                is_silent = error.code == "cache-timeout" and (self._failures > 1 or not self._received)
+                if self._failures >= self._attempts or self._is_stopped() or self._cache.is_dead or is_silent:
+                    raise error
+                time.sleep(min(_PAUSE * 2 ** (self._failures - 1), 4))
+                try:
+                    self._stream = self._cache.store.open(self._info.url, self._received)
+                    return
+                except CacheUnreachableError as further:
+                    error = further

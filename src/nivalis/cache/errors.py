@@ -3,7 +3,7 @@
 CacheError                    cache-error
 ├── CacheAddressError         cache-address: not an address of a cache, or of a kind that is not known
 ├── CacheUnreachableError     cache-unreachable: no connection, no answer in time, a server's own error, a body cut short
-│                             cache-timeout
+│                             cache-timeout; cache-given-up: it failed too often in a row
 ├── NotInCacheError           not-in-cache: the cache does not have it (any more)
 ├── CacheInfoError            invalid-cache-info: `nix-cache-info` is rubbish, missing, or of another store directory
 ├── CacheContentError         cache-content: what came is not what the cache said

@@ -180,7 +180,7 @@ class CacheSubstituter:
                     raise CacheUnreachableError(f"cache is passed over, since it failed a moment ago: `{cache.url}`", where=path)
                 self.tell(FetchStarted(path, cache.url, info.file_size))
                 attempts = self._settings.download_attempts
-                staged = download(cache.store, self._store, info, attempts, self._progress_of(path, info), is_stopped)
+                staged = download(cache, self._store, info, attempts, self._progress_of(path, info), is_stopped)
                 self.tell(FetchFinished(path))
                 return staged
             except CacheError as error:
