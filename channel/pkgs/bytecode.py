@@ -10,9 +10,9 @@ import sys
 
 package, out = sys.argv[1:]
 os.mkdir(out)
-for folder, _, files in os.walk(f"{package}/usr/lib"):
+for folder, _, files in os.walk(f"{package}/usr"):
     inside = os.path.relpath(folder, package)
-    if inside.startswith("usr/lib/python3"):
+    if inside.startswith(("usr/lib/python3", "usr/share/")) and not inside.startswith("usr/share/doc/"):
         for name in files:
             stem, kind = os.path.splitext(name)
             if kind == ".py" and not os.path.islink(f"{folder}/{name}"):

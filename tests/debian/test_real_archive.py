@@ -59,6 +59,18 @@ WITHOUT_USR = {
     "lighttpd": ("lighttpd", "$PACKAGE/sbin/lighttpd -v | cut -c1-8", "lighttpd"),
     "openssl": ("openssl", "printf x | $PACKAGE/bin/openssl dgst -sha256 | cut -c1-4", "SHA2"),
     "git": ("git", "$PACKAGE/bin/git --version | cut -c1-3", "git"),
+    "nginx": ("nginx", "$PACKAGE/sbin/nginx -v 2>&1 | cut -c1-20", "nginx version: nginx"),
+    "names": (
+        "libc-bin",
+        "mkdir /etc; echo 127.0.0.9 machine.test >/etc/hosts; $PACKAGE/bin/getent hosts machine.test | tr -s ' '",
+        "127.0.0.9 machine.test",
+    ),
+    "plugins": (
+        "lighttpd",
+        """echo 'server.document-root = "/tmp" server.modules = ("mod_rewrite", "mod_status")' >/tmp/c
+           $PACKAGE/sbin/lighttpd -tt -f /tmp/c -m $PACKAGE/usr/lib/lighttpd && echo loaded""",
+        "loaded",
+    ),
 }
 
 
@@ -189,6 +201,16 @@ def test_without_any_usr(world: World, what: str) -> None:
     assert (
         world.run(script, [], f"{world.package('bash')}/bin/bash", PACKAGE=world.package(name), PATH=f"{world.package('coreutils')}/bin") == expected
     )
+
+
+def test_a_thread_is_cancelled_without_any_usr(world: World, farm: str, tmp_path: Path) -> None:
+    """The C library opens libgcc_s for that, by its name alone."""
+    library = f"{world.package('libc6')}/usr/lib/x86_64-linux-gnu"
+    link = f"-Wl,--dynamic-linker={library}/ld-linux-x86-64.so.2 -Wl,-rpath,{library}"
+    shared = ["--bind", str(tmp_path), "/shared"]
+    options = ["--ro-bind", f"{world.store.real_path(farm)}/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", *shared]
+    world.run(f"cat >/tmp/a.c; gcc -o /shared/a /tmp/a.c -pthread {link}", options, "/usr/bin/bash", PATH="/usr/bin")
+    assert world.run("/shared/a # pthread", shared, f"{world.package('bash')}/bin/bash") == "cancelled"
 
 
 @pytest.mark.parametrize("what", PROGRAMS)

@@ -55,8 +55,8 @@ PACKAGES = [
 DEEDS = {
     "python with extension modules": ("python3 -c 'import numpy; print(round(numpy.linalg.det(numpy.diag([2, 3, 7]))))'", "42"),
     "python's byte code": (
-        "python3 -c 'import json, numpy, os; print(*(os.path.isfile(one.__cached__) for one in (json, numpy)), json.loads.__code__.co_filename)'",
-        "True True /usr/lib/python3.{minor}/json/__init__.py",
+        "python3 -c 'import json, numpy, os; print(*(\"bytecode\" in os.path.realpath(one.__cached__) for one in (json, numpy)))'",
+        "True True",
     ),
     "perl modules": ("perl -MJSON::XS -MLWP::UserAgent -e 'print JSON::XS->new->encode([6 * 7])'", "[42]"),
     "ruby": ("ruby -rjson -e 'puts [6 * 7].to_json'", "[42]"),
@@ -126,8 +126,7 @@ def test_deeds(world: World, deed: str, user: list[str]) -> None:
     script, expected = DEEDS[deed]
     name = subprocess.run([*user, "id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
     said = world.say("nix-shell", "-p", *PACKAGES, "--run", script, user=user)
-    minor = world.say("nix-shell", "-p", "python3", "--run", "python3 -c 'import sys; print(sys.version_info[1])'")
-    assert said == expected.format(user=name, minor=minor)
+    assert said == expected.format(user=name)
 
 
 def test_a_projects_shell(world: World) -> None:

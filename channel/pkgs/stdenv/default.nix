@@ -52,7 +52,7 @@ let
   # What is no variable of the build; hardening is as Debian's compiler has it.
   withoutOwn = attrs: removeAttrs attrs [
     "meta" "passthru" "pos" "env" "checkInputs" "nativeCheckInputs" "installCheckInputs" "nativeInstallCheckInputs" "builder" "realBuilder"
-    "enableParallelBuilding" "enableParallelChecking" "usrByteCode" "strictDeps" "__darwinAllowLocalNetworking" "hardeningDisable" "hardeningEnable"
+    "enableParallelBuilding" "enableParallelChecking" "strictDeps" "__darwinAllowLocalNetworking" "hardeningDisable" "hardeningEnable"
   ];
 
   makeStdenv = { name, hasCompiler }:
@@ -66,7 +66,7 @@ let
           own = filter (input: !isDebian input) all;
           farm = archive.makeFarm' {
             packages = tools ++ lib.optionals hasCompiler compiler ++ map (one: debian.${one}) (lib.unique (map (one: one.debian.name) (filter isDebian all)));
-            byteCode = attrs.usrByteCode or false;
+            byteCode = true;
           };
           outputs = attrs.outputs or [ "out" ];
           parallel = attrs.enableParallelBuilding or config.enableParallelBuildingByDefault or false;
@@ -153,7 +153,6 @@ let
       shellHook = lib.concatStringsSep "\n" (lib.catAttrs "shellHook" (lib.reverseList inputsFrom ++ [ { inherit shellHook; } ]));
       phases = [ "buildPhase" ];
       preferLocalBuild = true;
-      usrByteCode = true;
       # Whoever builds a shell gets its inputs as a closure.
       buildPhase = ''
         export > $out
