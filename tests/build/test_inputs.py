@@ -164,7 +164,7 @@ def test_nothing_is_left_of_a_bubblewrap_that_is_killed(inputs: int, workshop: A
         # The first is the other's parent.
         os.kill(min(map(int, _running(mark))), signal.SIGKILL)
         assert process.wait(timeout=120) == 100
-        assert not _running(mark)
+        _wait(lambda mark=mark: not _running(mark))  # type: ignore[misc]
     assert os.listdir(workshop.environment["TMPDIR"]) == []
 
 
