@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,4 +53,4 @@ def test_from_debs_to_a_farm(tmp_path: Path, store: Store) -> None:
     base = store.real_path(os.readlink(real / "usr/bin/mawk"))
     assert os.stat(base).st_mode & 0o7777 == 0o555 and os.stat(base).st_mtime == 1
     for drv_path in [one for one in store.database.closure([path]) if one.endswith(".drv")]:
-        realise(store, [drv_path], replace(settings, mode="check")).check()
+        realise(store, [drv_path], settings._replace(mode="check")).check()
