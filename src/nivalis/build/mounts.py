@@ -316,10 +316,16 @@ class _Server:
                 if time.monotonic() < self._unfinished[build]:
                     return
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), build.seen_at)
+        except ProcessLookupError:
+            # It has ended, of which is heard in a moment, and says itself why.
+            pass
         except OSError as error:
             self._refuse(build, error)
         else:
             _say(build.socket, b"ready")
+        self._drop_tree(build)
+
+    def _drop_tree(self, build: _Build) -> None:
         self._unfinished.pop(build, None)
         self._close(build.tree)
         build.tree = -1
@@ -334,6 +340,7 @@ class _Server:
 
     def _kill(self, build: _Build) -> None:
         """End a build, all of whose processes are in the namespace, or on their way there and still in bubblewrap's group."""
+        self._drop_tree(build)
         if build.info in self._handlers:
             os.set_blocking(build.info, False)
             with suppress(BlockingIOError):
@@ -355,8 +362,7 @@ class _Server:
         _, status = os.waitpid(build.number, 0)
         _say(build.socket, b"ended %d" % os.waitstatus_to_exitcode(status))
         self._builds.remove(build)
-        self._unfinished.pop(build, None)
-        for descriptor in (build.socket, build.gate, build.end, build.info, build.first, build.tree):
+        for descriptor in (build.socket, build.gate, build.end, build.info, build.first):
             self._close(descriptor)
 
 
