@@ -6,6 +6,7 @@ in one line, the user's own are always shown, but not again and again where a fu
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -77,7 +78,11 @@ def report(error: BaseException) -> None:
         # Of a link or a renaming both places count.
         files = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
         file = f": `{'` -> `'.join(files)}`" if files else ""
-        text = f"error[os-error]: {error.strerror}{file}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "`nix-collect-garbage` removes what no root needs, with `-d` what only old generations need too"
+            text = f"error[disk-full]: {error.strerror}{file}\n  hint: {hint}"
+        else:
+            text = f"error[os-error]: {error.strerror}{file}"
     else:
         text = str(InternalError(f"{type(error).__name__}: {error}"))
     sys.stdout.flush()
