@@ -109,7 +109,7 @@ def test_the_guide(guide: Guide) -> None:
     assert "the following new units were started: lighttpd.service" in done.stderr and "store paths copied" in done.stderr
     second = guide.plan()
     assert second["plan"] == {"steps": [], "notes": []} and second["toplevel"] != first["toplevel"]
-    on_server("echo hello > /srv/www/index.html")
+    on_server("mkdir -p /srv/www; echo hello > /srv/www/index.html")
     status = json.loads(guide.run("cloud", "--json", "local", "status").stdout)
     (port,) = {(lead["address"], lead["port"]) for lead in status["servers"][0]["ports"] if lead["server_port"] == 80}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
