@@ -160,8 +160,8 @@ class Menu:
         self.press_until(_DOWN, lambda said: _highlighted(said).startswith(f"NixOS - Configuration {generation} ("))
         found, drawn = _highlighted(self.said), len(self.said)
         self.press(_ENTER)
-        # Whoever writes to a line that nobody reads waits.
-        self.press_until(b"", lambda said: "Booting" in said[drawn:])
+        # GRUB says no more than that it clears the screen; the first line is the kernel's, or that of its initrd.
+        self.press_until(b"", lambda said: "\n" in said[drawn:])
         return found
 
     def press(self, key: bytes) -> None:

@@ -307,7 +307,7 @@ def choose_older(tour: Tour) -> None:
     stage, server = tour.stage, tour.server
     before = server.run("cat /proc/sys/kernel/random/boot_id; readlink -f /nix/var/nix/profiles/system-1-link", "").output.split()
     entry = server.choose(1)
-    stage.show.good(f"chosen in the menu: {entry}")
+    stage.show.good(f"chosen in the menu: {re.sub('>$', '…', entry)}")
     server.wait(lambda boot: boot != before[0])
     now = server.run("readlink -f /run/booted-system; uname -r; nixos-version", "uname -r; nixos-version").output.split()
     stage.show.seen("\n".join(now[1:]))

@@ -28,7 +28,7 @@ class Grub:
         self.booted = self._choose(MAIN)
         if self.booted == MAIN[1]:
             self.booted = self._choose(ALL)
-        self._line.sendall(f"\x1b[H\x1b[J\x1b[1;1H  Booting `{self.booted}'\n".encode())
+        self._line.sendall(b"\x1b[?25h\x1b[H\x1b[J\x1b[1;1H\x1b[H\x1b[J\x1b[1;1Hstage 1: mounting /dev/vda1 on /\r\n")
 
     def _choose(self, entries: list[str]) -> str:
         self._line.sendall(b"\x1b[?25l\x1b[m\x1b[H\x1b[J\x1b[1;1H\x1b[2;24HGNU GRUB  version 2.06\n\r")
