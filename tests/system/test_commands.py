@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from nivalis.cli import systems
 from nivalis.cli.group import nivalis_group
 from nivalis.cli.nix_collect_garbage import nix_collect_garbage
 from nivalis.cli.nix_env import nix_env
@@ -90,6 +91,23 @@ def test_plan(place: Path) -> None:
     assert "add    package  curl         7.88\n" in text and "start  unit     web.service  is new\n" in text
     assert "and 8 more" in text and "and 8 more" not in _run("plan", "-f", "system.nix", "--all")
     assert "no system runs here, so everything is new\nto build: 1 derivation; to fetch: 1 file" in text
+
+
+def test_what_is_evaluated_is_evaluated_once(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "noisy.nix").write_text(f'builtins.trace "looked at" (import {place}/system.nix {{ }})')
+    first = _run("plan", "-f", "noisy.nix", "--json")
+    # A plan knows what a rebuild asks, and the answer says what was said.
+    with monkeypatch.context() as blocked:
+        blocked.setattr(systems, "open_evaluator", lambda *words, **options: pytest.fail("evaluated again"))
+        assert json.loads(_run("plan", "-f", "noisy.nix", "--json"))["new"] == json.loads(first)["new"]
+        assert nixos_rebuild(["dry-build", "-f", "noisy.nix"]) == 0
+        with pytest.raises(pytest.fail.Exception):
+            nixos_rebuild(["dry-build", "-f", "noisy.nix", "--option", "eval-cache", "false"])
+    assert capfd.readouterr().err.count("trace: looked at") == 1
+    # A file that was read is another, and so is the plan.
+    (place / "data.json").write_text(json.dumps(SYSTEM | {"units": {}}))
+    changed = json.loads(_run("plan", "-f", "noisy.nix", "--json"))
+    assert changed["start"] == [] and json.loads(first)["start"] != []
 
 
 @pytest.mark.parametrize(

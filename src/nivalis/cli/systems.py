@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from nivalis.cli.building import BuildOptions, open_building, report_failures
 from nivalis.cli.common_options import open_store
+from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import make_arguments, open_evaluator
 from nivalis.errors import EvalError
 from nivalis.lang.evaluator import EvalSettings, Evaluator
@@ -32,6 +33,8 @@ __all__ = ["CONFIGURATION", "SystemDesk"]
 _T = TypeVar("_T")
 
 CONFIGURATION = "/etc/nixos/configuration.nix"
+# Counts changes of what is kept in the evaluation cache.
+_ANSWER = "configuration 1"
 
 
 class SystemDesk:
@@ -42,26 +45,56 @@ class SystemDesk:
         self._environment = environment
         self._folder = os.getcwd()
         self._place = place
+        self._held = ExitStack()
         self.layout: StoreLayout = options.layout(environment)
 
     @contextmanager
     def open(self) -> Iterator[Store]:
-        """The store."""
-        with open_store(self.layout, self._options.config) as store:
+        """The store; what is evaluated stays in it as long."""
+        with ExitStack() as self._held, open_store(self.layout, self._options.config) as store:
             yield store
 
     def evaluate(self, store: Store) -> Configuration:
-        """The configuration's toplevel and data.  Raises EvalError, MachineError."""
-        from nivalis.system.configuration import evaluate
+        """The configuration's toplevel and data, by the evaluation cache if that knows them.  Raises EvalError, MachineError."""
+        from nivalis.system.configuration import Configuration, evaluate
+
+        settings = self._settings()
+        request = self._make_request(settings) if self._options.eval_cache else None
+        hit = request.find() if request is not None else None
+        if hit is not None:
+            self._held.callback(hit.close)
+            show_messages(hit)
+            return _follow_snapshot(Configuration.parse(hit.output))
 
         def work(evaluator: Evaluator, root: Value, arguments: AutoArguments) -> Configuration:
             found = evaluate(root, arguments)
             if found.snapshot is None:
                 found = dataclasses.replace(found, snapshot=_beside_channel(evaluator))
             evaluator.flush()
+            if request is not None:
+                request.keep(
+                    evaluator.recording(),
+                    found.unparse(),
+                    [found.derivation],
+                    state_dir=str(store.layout.state_dir),
+                    is_written=True,
+                    exists=self._options.default_places(self._environment, store.layout, settings),
+                )
             return found
 
-        return self.ask(store, work)
+        return _follow_snapshot(self.ask(store, work, record=request is not None))
+
+    def _make_request(self, settings: EvalSettings) -> Request:
+        """The same for all commands that mean the same configuration."""
+        options = self._options
+        words = [
+            _ANSWER,
+            self._place or "",
+            repr(settings.search_path),
+            repr(sorted(options.arguments.items())),
+            repr(sorted(options.config.given().items())),
+        ]
+        return Request("system", words, self._folder, self._environment)
 
     def evaluate_image(self, store: Store, name: str) -> tuple[Configuration, Product]:
         """The configuration, and its image `config.system.build.<name>`.  Raises EvalError, MachineError."""
@@ -82,12 +115,15 @@ class SystemDesk:
 
         return self.ask(store, work)
 
-    def ask(self, store: Store, work: Callable[[Evaluator, Value, AutoArguments], _T]) -> _T:
-        """What `work` says of the evaluator, the value of `<nixpkgs/nixos>`, and the arguments of the command line.  Raises EvalError."""
+    def ask(self, store: Store, work: Callable[[Evaluator, Value, AutoArguments], _T], *, record: bool = False) -> _T:
+        """What `work` says of the evaluator, the value of `<nixpkgs/nixos>`, and the arguments of the command line.  Raises EvalError.
+
+        With `record` the evaluator notes what it looks at.
+        """
         options = self._options
         with (
             open_building(options, store, self._environment) as building,
-            open_evaluator(options, store, self._environment, self._settings(), builder=building.builder()) as evaluator,
+            open_evaluator(options, store, self._environment, self._settings(), builder=building.builder(), record=record) as evaluator,
             evaluator,
         ):
             place = _find_systems(evaluator) if self._place is None else os.path.join(self._folder, self._place)
@@ -141,5 +177,11 @@ def _beside_channel(evaluator: Evaluator) -> str | None:
     """The snapshot that the channel finds where it is given none: beside itself, or by a name of its own."""
     for name in ("nixpkgs/snapshot", "nixos/snapshot", "debian-snapshot"):
         with suppress(EvalError):
-            return os.path.realpath(evaluator.find_file(name))
+            return evaluator.find_file(name)
     return None
+
+
+def _follow_snapshot(configuration: Configuration) -> Configuration:
+    """With the snapshot's own place: a link to it may lead elsewhere by now."""
+    snapshot = configuration.snapshot
+    return configuration if snapshot is None else dataclasses.replace(configuration, snapshot=os.path.realpath(snapshot))

@@ -5,7 +5,8 @@ The data are those that the built system has in its `system.json`, so a plan can
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 from nivalis.errors import EvalError
@@ -21,12 +22,25 @@ _BUILD = "config.system.build"
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`derivation` makes `toplevel`, both store paths; `snapshot` is where the Debian packages' records are, if that is known."""
+    """`derivation` makes `toplevel`, both store paths; `snapshot` is where the Debian packages' records are, if that is known.
+
+    `data` is the JSON that `system` was read from.
+    """
 
     derivation: str
     toplevel: str
     system: System
     snapshot: str | None = None
+    data: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Configuration:
+        """What `unparse` gave."""
+        derivation, toplevel, snapshot, data = json.loads(text)
+        return cls(derivation, toplevel, System.parse(data), snapshot, data)
+
+    def unparse(self) -> bytes:
+        return json.dumps([self.derivation, self.toplevel, self.snapshot, self.data]).encode()
 
 
 class Product(NamedTuple):
@@ -49,11 +63,12 @@ def evaluate(root: Value, arguments: AutoArguments) -> Configuration:
             raise
         hint = "`<nixpkgs>` leads to another collection than Debian's; `nix-channel --list` shows where it comes from"
         raise MachineError("the configuration makes no system of this kind: it has no data to plan with", code="no-system", hint=hint) from None
+    text = data.to_json()
     try:
-        system = System.parse(data.to_json())
+        system = System.parse(text)
     except TargetError as error:
         raise from_target(error) from None
-    return Configuration(toplevel.derivation, toplevel.path, system, _find_snapshot(root, arguments))
+    return Configuration(toplevel.derivation, toplevel.path, system, _find_snapshot(root, arguments), text)
 
 
 def evaluate_product(root: Value, name: str, arguments: AutoArguments) -> Product:
