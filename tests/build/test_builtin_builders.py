@@ -14,7 +14,7 @@ import pytest
 
 from build_prelude import PRELUDE
 from fetch_server import serve
-from nivalis.build import builtin_builders
+from nivalis.build import builtin_builders, realise, sandbox
 from oracle import Result
 
 PACKAGES = """
@@ -81,6 +81,17 @@ def test_buildenv_is_checked(workshop: Any) -> None:
     drv_path = workshop.instantiate(_with_packages('env [ "true" 5 1 a ]'))
     workshop.realise(drv_path).check()
     workshop.realise(drv_path, mode="check").check()
+
+
+def test_buildenv_needs_no_sandbox(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    drv_paths = [workshop.instantiate(_with_packages(f'env [ "true" {priority} 1 a ]')) for priority in (5, 6, 7)]
+    workshop.build(_with_packages("a"))
+    monkeypatch.setattr(sandbox, "_PROGRAM", "no-such-program")
+    # One is made at once, several by the scheduler.
+    for wanted in (drv_paths[:1], drv_paths):
+        realised = realise(workshop.store, wanted, workshop.settings())
+        realised.check()
+        assert len(realised.paths) == len(wanted)
 
 
 @pytest.mark.parametrize("words", ['"true" 5', '"true" "x" 1 a', '"true" 5 2 a', '"true" 5 1 "/etc"', '"true" 5 1 "${a}/../../etc"'])

@@ -14,6 +14,7 @@ Whatever else holds for a build holds here: the same locks, checks, log and even
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -86,10 +87,10 @@ class EnvironmentJob(Job):
                 tree.add_all(self._derivation.env)
                 nar = tree.pack()
                 nar_hash, nar_size = _native.restore_nar(nar, part, canonical=True)
-            except RecursionError as error:
+            except (RecursionError, OSError) as error:
+                if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+                    raise
                 raise BuildError(f"folders of packages lie too deep within one another: `{path}`", where=self._drv_path) from error
-            except OSError as error:
-                raise BuildError(f"user environment cannot be made: {error.strerror}: `{error.filename}`", where=self._drv_path) from error
             references = _native.scan_bytes(nar, [*inputs, path], store.store_dir)
             produced = [Produced("out", path, part, frozenset(references), nar_hash, nar_size)]
             check_output_conditions(store, self._drv_path, self._derivation, self._options, produced)
