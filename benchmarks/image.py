@@ -11,7 +11,7 @@ then all is on this machine.  The peers install the same packages, from an archi
 mkosi makes a GPT disk with one ext4 partition, and of that a qcow2, which it does not compress.  It gets no EFI partition, which it could only fill
 where the kernel has vfat; but an initrd is made, by dracut, as it makes one for disks that start.  mmdebstrap makes a tree, with an initrd by
 initramfs-tools, of which mke2fs makes a file system and qemu-img a compressed qcow2: the least that could be done by hand.  Neither disk has a boot
-loader.  Both run as root; ours runs as whoever starts it.
+loader.  Both run as root; ours runs as whoever starts it.  TMPDIR must not be below /dev, of which mkosi's apt sees another.
 """
 
 from __future__ import annotations
