@@ -125,6 +125,15 @@ def test_special_files(tmp_path: Path, make: Make) -> None:
     assert copied.read_bytes() == b"gcc" and not copied.is_symlink() and os.access(copied, os.X_OK)
 
 
+def test_a_systems_farm_says_how_many_links_it_has(make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    variables = {"format": farm.FORMAT, "packages": str(make("a", file("usr/bin/a"), file("usr/share/a/b")))}
+    farm.build(variables, str(tmp_path / "shell"))
+    assert capfd.readouterr().err == ""
+    farm.build({**variables, "wrappers": "/run/wrappers/bin"}, str(tmp_path / "system"))
+    found = sum(path.is_symlink() for path in (tmp_path / "system/usr").rglob("*")) + (tmp_path / "system/usr").is_symlink()
+    assert capfd.readouterr().err == f"created {found} symlinks in user environment\n"
+
+
 def test_links_of_a_system(tmp_path: Path, make: Make) -> None:
     a = make("a", file("usr/lib/a/x"))
     farm.make_farm([str(a)], str(tmp_path / "farm"), links={"usr/lib/modules": "/run/modules", "usr/local": "/srv/local"})
