@@ -33,6 +33,7 @@ __all__ = [
     "derivation_references",
     "dump_nar",
     "edit_elf",
+    "encode_debian_records",
     "error_codes",
     "find_circles",
     "hash_bytes",
@@ -272,6 +273,15 @@ def read_debian_index(text: bytes) -> tuple[list[dict[str, str]], dict[str, str]
 
 def compare_debian_versions(one: str, other: str) -> int:
     """Which version dpkg takes for the later: -1, 0 or 1.  Raises ValueError for an epoch that is no number."""
+
+def encode_debian_records(
+    names: Sequence[str],
+    packages: Mapping[str, Mapping[str, str]],
+    depends: Mapping[str, Sequence[str]],
+    groups: Mapping[str, Sequence[str]],
+    broken: Mapping[str, str],
+) -> bytes:
+    """The records of the packages `names` in a snapshot, as one object in JSON: see `nivalis.debian.snapshot`."""
 
 def find_circles(needs: dict[str, Sequence[str]]) -> list[tuple[str, ...]]:
     """The sets of more than one name, sorted, each of whom needs all others of its set, itself or through others."""

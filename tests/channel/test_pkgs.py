@@ -489,8 +489,9 @@ def test_one_package_of_thousands_takes_little(real: tuple[Store, str]) -> None:
     times = []
     for _ in range(3):
         with Evaluator(store, EvalSettings(system=SYSTEM)) as evaluator:
-            started = time.monotonic()
+            # What others do on this machine does not count.
+            started = time.process_time()
             assert evaluator.eval(f"({text}).curl.drvPath").to_python()
-            times.append(time.monotonic() - started)
+            times.append(time.process_time() - started)
     assert min(times) < 0.5
     print(json.dumps(times))

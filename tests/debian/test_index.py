@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import lzma
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from debian_archive import stanza
-from nivalis.debian import snapshot
 from nivalis.debian.errors import ArchiveIndexError
 from nivalis.debian.index import check_index, join_pockets, read_packages
-from nivalis.debian.release import IndexFile, Release
-from nivalis.debian.resolve import Resolver
+from nivalis.debian.release import IndexFile
 
 TEXT = "".join(stanza(f"package{number}", depends="a,\n b (>= 1)") for number in range(500)).encode()
 
@@ -95,21 +91,3 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             list(read_packages(data, f"/Packages{kind}", 1000, "here"))
         except ArchiveIndexError:
             continue
-
-
-def test_a_disk_that_is_full_while_another_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of a snapshot is written by a second process; what happens there is told here."""
-    write = snapshot._write
-
-    def fail(place: str, text: str) -> None:
-        if place.endswith("relations.tsv"):
-            raise OSError(errno.ENOSPC, "full")
-        write(place, text)
-
-    monkeypatch.setattr(snapshot, "_write", fail)
-    text = stanza("a").encode()
-    packages = join_pockets([read_packages(text, "main/binary-amd64/Packages", len(text), "test")], "amd64")
-    release = Release("stable", "testix", 1_700_000_000, None, ("amd64",), ("main",), False, "0" * 64, {})
-    with pytest.raises(OSError, match="No space left") as caught:
-        snapshot.write_snapshot(str(tmp_path / "s"), [(release, ["main"])], packages, Resolver(packages, "amd64").resolve(), "amd64")
-    assert caught.value.errno == errno.ENOSPC

@@ -3,14 +3,15 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use debian_index::{Field, Stanza};
+use debian_index::{Field, Record, Stanza};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(compare_debian_versions, module)?)?;
+    module.add_function(wrap_pyfunction!(encode_debian_records, module)?)?;
     module.add_function(wrap_pyfunction!(find_circles, module)?)?;
     module.add_function(wrap_pyfunction!(read_debian_index, module)?)
 }
@@ -93,4 +94,51 @@ fn find_circles<'py>(py: Python<'py>, needs: &Bound<'py, PyDict>) -> PyResult<Ve
             PyTuple::new(py, members)
         })
         .collect()
+}
+
+#[pyfunction]
+fn encode_debian_records<'py>(
+    py: Python<'py>,
+    names: Vec<Bound<'py, PyString>>,
+    packages: &Bound<'py, PyMapping>,
+    depends: &Bound<'py, PyMapping>,
+    groups: &Bound<'py, PyMapping>,
+    broken: &Bound<'py, PyMapping>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let mut out = vec![b'{'];
+    for name in &names {
+        let stanza = packages.get_item(name)?.cast_into::<PyDict>()?;
+        let maybe = |from: &Bound<'py, PyMapping>| from.contains(name)?.then(|| from.get_item(name)).transpose();
+        let mut fields: [Option<String>; Field::ALL.len()] = Default::default();
+        for field in Field::ALL {
+            fields[field as usize] = stanza.get_item(PyString::intern(py, field.name()))?.map(|value| value.extract()).transpose()?;
+        }
+        let needed: Vec<String> = depends.get_item(name)?.extract()?;
+        let group: Option<Vec<String>> = maybe(groups)?.map(|members| members.extract()).transpose()?;
+        let why: Option<String> = maybe(broken)?.map(|why| why.extract()).transpose()?;
+        let get = |field| fields[field as usize].as_deref().unwrap_or_default();
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        let record = Record {
+            broken: why.as_deref(),
+            depends: needed.iter().map(String::as_str).collect(),
+            description: get(Field::Description),
+            essential: get(Field::Essential) == "yes",
+            filename: get(Field::Filename),
+            group: group.as_ref().map(|members| members.iter().map(String::as_str).collect()),
+            homepage: fields[Field::Homepage as usize].as_deref(),
+            installed_size: get(Field::InstalledSize),
+            name: name.to_str()?,
+            priority: get(Field::Priority),
+            section: get(Field::Section),
+            sha256: get(Field::Sha256),
+            size: get(Field::Size),
+            source: get(Field::Source),
+            version: get(Field::Version),
+        };
+        record.write(&mut out);
+    }
+    out.push(b'}');
+    Ok(PyBytes::new(py, &out))
 }

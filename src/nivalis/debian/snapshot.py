@@ -16,18 +16,17 @@ counts them.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from nivalis._native import encode_debian_records
 from nivalis.debian.errors import SnapshotError, UnknownPackageError
 from nivalis.debian.index import Stanza
 from nivalis.debian.release import Release, read_time, show_time
@@ -49,7 +48,6 @@ SYSTEMS = {
     "s390x": "s390x-linux",
 }
 _SHARDS = [f"{number:03x}" for number in range(4096)]
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _RELATIONS = ("Package", "Version", "Priority", "Multi-Arch", "Provides", "Pre-Depends", "Depends")
 
 
@@ -85,27 +83,19 @@ def write_snapshot(
         "suites": suites,
         "date": max(suite["date"] for suite in suites),
     }
-    _write(f"{folder}/snapshot.json", json.dumps(about, indent=2, sort_keys=True) + "\n")
+    _write(f"{folder}/snapshot.json", f"{json.dumps(about, indent=2, sort_keys=True)}\n".encode())
     shards: dict[str, list[str]] = {name: [] for name in _SHARDS}
     for name in packages:
         shards[shard_of(name)].append(name)
     os.mkdir(f"{folder}/packages")
 
-    def write_records(wanted: Sequence[str]) -> None:
-        for shard in wanted:
-            _write(f"{folder}/packages/{shard}.json", _encode({name: _record(packages[name], resolution) for name in shards[shard]}))
-
-    def write_others() -> None:
-        _write(f"{folder}/names.json", _encode({name: stanza["Version"] for name, stanza in packages.items()}))
-        _write(f"{folder}/virtual.json", _encode(resolution.virtual))
-        _write(f"{folder}/spelled.json", _encode({word: name for name in packages if (word := spell(name)) != name}))
-        _write(f"{folder}/relations.tsv", "".join(map(_relations_line, packages.values())))
-        write_records(_SHARDS[part:])
-
-    # What else there is takes as long as a quarter of the records.
-    part = len(_SHARDS) * 5 // 8
-    with _beside(write_others, folder):
-        write_records(_SHARDS[:part])
+    for shard, members in shards.items():
+        data = encode_debian_records(members, packages, resolution.depends, resolution.groups, resolution.broken)
+        _write(f"{folder}/packages/{shard}.json", data)
+    _write(f"{folder}/names.json", _encode({name: stanza["Version"] for name, stanza in packages.items()}))
+    _write(f"{folder}/virtual.json", _encode(resolution.virtual))
+    _write(f"{folder}/spelled.json", _encode({word: name for name in packages if (word := spell(name)) != name}))
+    _write(f"{folder}/relations.tsv", "".join(map(_relations_line, packages.values())).encode("utf-8", "replace"))
 
 
 def _describe_suites(releases: Sequence[tuple[Release, Sequence[str]]]) -> list[dict[str, Any]]:
@@ -122,35 +112,6 @@ def _describe_suites(releases: Sequence[tuple[Release, Sequence[str]]]) -> list[
     ]
 
 
-def _record(stanza: Stanza, resolution: Resolution) -> dict[str, object]:
-    """A package's record.  Its keys are written in order, since to sort sixty thousand afterwards takes its time."""
-    name = stanza["Package"]
-    get = stanza.get
-    source = get("Source", "").replace("(", "").replace(")", "").split() or [name]
-    record: dict[str, object] = {}
-    if name in resolution.broken:
-        record["broken"] = resolution.broken[name]
-    record["depends"] = resolution.depends[name]
-    record["description"] = get("Description", "").partition("\n")[0]
-    if get("Essential") == "yes":
-        record["essential"] = True
-    record["filename"] = stanza["Filename"]
-    if name in resolution.groups:
-        record["group"] = resolution.groups[name]
-    if "Homepage" in stanza:
-        record["homepage"] = stanza["Homepage"]
-    # In kilobytes, as the index has it.
-    record["installedSize"] = int(get("Installed-Size") or 0)
-    record["priority"] = get("Priority", "")
-    record["section"] = get("Section", "")
-    record["sha256"] = stanza["SHA256"]
-    record["size"] = int(stanza["Size"])
-    record["source"] = source[0]
-    record["sourceVersion"] = source[1] if len(source) > 1 else stanza["Version"]
-    record["version"] = stanza["Version"]
-    return record
-
-
 def _relations_line(stanza: Stanza) -> str:
     line = "\t".join([stanza.get(field, "") for field in _RELATIONS])
     # What is continued, or has tabs of its own, is rare.
@@ -159,34 +120,15 @@ def _relations_line(stanza: Stanza) -> str:
     return line + "\n"
 
 
-@contextmanager
-def _beside(work: Callable[[], None], place: str) -> Iterator[None]:
-    """Have `work`, which only writes files, done in a process of its own meanwhile.  Raises OSError, about `place`, where that does."""
-    process = os.fork()
-    if process == 0:
-        status = errno.EIO
-        try:
-            work()
-            status = 0
-        except OSError as error:
-            status = error.errno or status
-        finally:
-            # Not as a program ends: all that would be done then is the other process's.
-            os._exit(status)
-    try:
-        yield
-    finally:
-        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if status:
-        number = status if status > 0 else errno.EIO
-        raise OSError(number, os.strerror(number), place)
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _write(place: str, text: str) -> None:
+def _write(place: str, text: bytes) -> None:
     # By hand: four thousand times Python's layers of buffers would take as long as the writing.
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
     try:
-        data = memoryview(text.encode("utf-8", "replace"))
+        data = memoryview(text)
         while data:
             data = data[os.write(descriptor, data) :]
     finally:
