@@ -7,7 +7,7 @@ from the mirrors that this machine is set to use, once, before anything is measu
 - *Toplevel*: the packages are in the store, and nothing else.  After the image: what the server's image has is there too.
 - *Switch*: on a running machine, from one system to another that differs in one service.  Rebuilding: the same by `nixos-rebuild switch`, so
   evaluated before, and found to be built.
-- *Plan*: of that change, by `nivalis plan` on the running machine.
+- *Plan*: of that change, by `nivalis plan` on the running machine.  Again: a rebuild after it finds the evaluation done as well.
 
 The running machine is a container of systemd-nspawn, which needs root; its own nivalis evaluates and plans.
 """
@@ -33,8 +33,10 @@ from benchmarks._report import OURS, Row
 BIN = CHECKOUT / ".venv/bin"
 SCRIPTS = Path(__file__).resolve().parent / "system"
 SUITE = "bookworm"
-# As `nix-build` is asked; then what a login on the container has.
+# As `nix-build` is asked.
 WANTED = ["<nixpkgs/nixos>", "-A", "system"]
+UNCACHED = ["--option", "eval-cache", "false"]
+# What a login on the container has.
 INSIDE = {"PATH": "/run/wrappers/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 
 
@@ -59,6 +61,7 @@ class Bench:
             ("switch, one service changed", self.switch_row),
             ("rebuilding, one service changed", self.switch_row),
             ("plan, one service changed", self.plan_row),
+            ("plan, again, with the cache", self.plan_row),
         ]
         on_host, on_machine = ([(name, make) for name, make in table if self.plan.is_wanted(name)] for table in (on_host, on_machine))
         if on_machine and os.geteuid() != 0:
@@ -112,14 +115,15 @@ class Bench:
         def switch(which: str) -> list[str]:
             return [f"{found[which]}/bin/switch-to-configuration", "switch"]
 
-        words = switch("new") if name.startswith("switch") else ["nixos-rebuild", "switch"]
+        words = switch("new") if name.startswith("switch") else ["nixos-rebuild", "switch", *UNCACHED]
         program = dataclasses.replace(self.inside(words), prepare=lambda: self.run_inside(switch("old")))
         limits = {"wall": 2.0} if name.startswith("switch") else {}
         return Row(name, self.plan.measure(name, [program], compare_output=False), limits=limits)
 
     def plan_row(self, name: str) -> Row:
         self.run_inside([f"{self.found()['old']}/bin/switch-to-configuration", "switch"])
-        return Row(name, self.plan.measure(name, [self.inside(["nivalis", "plan"])]), limits={"wall": 1.0})
+        words = [] if name.endswith("cache") else UNCACHED
+        return Row(name, self.plan.measure(name, [self.inside(["nivalis", "plan", *words])]), limits={"wall": 1.0})
 
     # ---- what they work on ----
 
