@@ -14,7 +14,7 @@ _FOLDERS = ("usr/lib/udev/hwdb.d", "etc/udev/hwdb.d")
 
 def main() -> None:
     variables = os.environ
-    lists = {}
+    lists: dict[str, str] = {}
     for package in variables["packages"].split():
         for folder in _FOLDERS:
             if os.path.isdir(f"{package}/{folder}"):
