@@ -309,7 +309,7 @@ def choose_older(tour: Tour) -> None:
     entry = server.choose(1)
     stage.show.good(f"chosen in the menu: {re.sub('>$', '…', entry)}")
     server.wait(lambda boot: boot != before[0])
-    now = server.run("readlink -f /run/booted-system; uname -r; nixos-version", "uname -r; nixos-version").output.split()
+    now = server.run("readlink -f /run/booted-system; uname -r; nixos-version", "uname -r\nnixos-version").output.split()
     stage.show.seen("\n".join(now[1:]))
     _expect(now[0] == before[1], f"it has booted another system than that of generation 1: {now[0]}", server.console)
     _expect_generation(server, tour.with_page)
