@@ -20,7 +20,7 @@ from nivalis.fetch.network import Network
 from nivalis.fetch.transport import download
 from tour.show import Result, Show, Summary, format_summary
 from tour.stage import Stage, default_folder
-from tour.steps import FULL, SHORT, Tour
+from tour.steps import FULL, SHORT, Tour, switch_again
 
 
 def main(words: Sequence[str]) -> int:
@@ -65,6 +65,8 @@ def main(words: Sequence[str]) -> int:
 def keep(tour: Tour) -> dict[str, str]:
     """Let the server stay; where it is."""
     stage, server = tour.stage, tour.server
+    # The last step leaves it with an older generation, which has no page.
+    switch_again(tour)
     # What they lead to ends with the tour.
     server.run("rm -f ~/.config/nix/nix.conf ~/.config/nivalis/debian.json", "")
     stage.keeps_cloud = True

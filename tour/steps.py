@@ -20,7 +20,7 @@ from tour.mirror import Mirror
 from tour.server import Server, open_page
 from tour.stage import CHECKOUT, Background, Stage, TourError, wait_until
 
-__all__ = ["FULL", "SHORT", "Step", "Tour"]
+__all__ = ["FULL", "SHORT", "Step", "Tour", "switch_again"]
 
 _SUITE = "debian:bookworm"
 _DEFINITION = CHECKOUT / "channel/nixos/modules/virtualisation/brightbox-config.nix"
