@@ -100,8 +100,10 @@ with Store.open(StoreLayout.under(sys.argv[1])) as store:
 def test_each_is_taken_once(tmp_path: Path) -> None:
     users = [take_user(GROUP, tmp_path) for _ in _members()]
     assert len({user.uid for user in users if user is not None}) == len(_members())
-    with pytest.raises(CannotBuildError, match="busy"):
-        take_user(GROUP, tmp_path)
+    # Not for a store that is elsewhere on this machine, either.
+    for state_dir in (tmp_path, tmp_path / "other"):
+        with pytest.raises(CannotBuildError, match="busy"):
+            take_user(GROUP, state_dir)
     for user in users:
         assert user is not None
         user.release()

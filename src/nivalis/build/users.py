@@ -1,7 +1,8 @@
 """Build users: when root builds, each build runs as a user of its own, which no other build has at the same time.
 
-The users are the members of the group that the settings name.  A user is taken by a lock on a file named after its number in
-`userpool`, as CppNix takes it, so both programs share the users.
+The users are the members of the group that the settings name.  A user is taken by a lock on a file named after its number in the store's
+`userpool`, as CppNix takes it, so both programs share the users; and by one for the whole machine, for another store's builds are ended
+with all that their user runs.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ class BuildUser:
 
     uid: int
     gid: int
-    lock: int
+    locks: tuple[int, ...]
 
     def release(self) -> None:
-        os.close(self.lock)
+        for lock in self.locks:
+            os.close(lock)
+
+
+_MACHINE_POOL = Path("/run/nivalis/userpool")
 
 
 def take_user(group: str, state_dir: Path) -> BuildUser | None:
@@ -45,8 +50,9 @@ def take_user(group: str, state_dir: Path) -> BuildUser | None:
         return None
     if not _is_mapped(entry.gr_gid, "gid_map"):
         return None
-    pool = state_dir / "userpool"
-    pool.mkdir(parents=True, exist_ok=True)
+    pools = (state_dir / "userpool", _MACHINE_POOL)
+    for pool in pools:
+        pool.mkdir(parents=True, exist_ok=True)
     is_any = False
     for name in entry.gr_mem:
         try:
@@ -56,13 +62,15 @@ def take_user(group: str, state_dir: Path) -> BuildUser | None:
         if uid == 0 or not _is_mapped(uid, "uid_map"):
             continue
         is_any = True
-        lock = os.open(pool / str(uid), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        locks = tuple(os.open(pool / str(uid), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for pool in pools)
+        user = BuildUser(uid, entry.gr_gid, locks)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for lock in locks:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(lock)
+            user.release()
             continue
-        return BuildUser(uid, entry.gr_gid, lock)
+        return user
     if not is_any:
         return None
     raise CannotBuildError(f"all build users are busy: group `{group}`", hint="run fewer builds at once (`--max-jobs`), or add users to the group")
