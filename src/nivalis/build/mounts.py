@@ -55,8 +55,8 @@ _MOST_DESCRIPTORS, _LONGEST = 253, 8192
 _TRASH = b"/proc/trash"
 # How long after bubblewrap's root was looked at it is looked at again, in ms, and for how long, in seconds.
 _PAUSE, _PATIENCE = 1, 60.0
-# As Python does.
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+# Python ignores some, and whoever started us may have ignored others: a builder finds none ignored.
+_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p)
@@ -389,9 +389,9 @@ def _spawn(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv
     try:
         if user != b"-":
             return _fork(user, moved, numbers, argv, environment)
-        # Which copies nothing of this process.  Python ignores those signals, and so would the builder.
+        # Which copies nothing of this process.
         actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for descriptor, number in zip(moved, numbers, strict=True)]
-        return os.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsid=True, setsigdef=_IGNORED)
+        return os.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsid=True, setsigdef=_SIGNALS)
     finally:
         for descriptor in moved:
             os.close(descriptor)
@@ -405,7 +405,7 @@ def _fork(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv:
         for descriptor, number in zip(descriptors, numbers, strict=True):
             os.dup2(descriptor, number)
         os.setsid()
-        for number in _IGNORED:
+        for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         uid, gid = map(int, user.split(b":"))
         os.setgroups([])
