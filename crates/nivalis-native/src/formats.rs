@@ -310,6 +310,13 @@ impl Stream {
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
         Ok(Stream::Descriptor(borrowed.try_clone_to_owned().map_err(|error| io_error(error, None))?.into()))
     }
+
+    fn file(&self) -> Option<&File> {
+        match self {
+            Stream::Descriptor(file) => Some(file),
+            Stream::Bytes(_) | Stream::Object(_) => None,
+        }
+    }
 }
 
 impl Write for Stream {
@@ -461,19 +468,36 @@ fn restore_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf, canonic
     })
 }
 
+/// The file behind a stream that is read, once its buffer is used up.
+fn file_read(reader: &mut io::BufReader<Watched<Stream>>) -> io::Result<Option<&File>> {
+    if !reader.buffer().is_empty() {
+        return Ok(None);
+    }
+    let watched = reader.get_mut();
+    watched.check()?;
+    Ok(watched.inner.file())
+}
+
+/// The file behind a stream that is written; no pipe, whose reader would see what becomes of the pages meanwhile.
+fn file_written(watched: &mut Watched<Stream>) -> io::Result<Option<&File>> {
+    watched.check()?;
+    let Some(file) = watched.inner.file() else { return Ok(None) };
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
 /// Makes a user's own files, as writable as the umask lets them be, of the one NAR in a stream; gives its size. Nothing is hashed.
 #[pyfunction]
 fn unpack_nar(py: Python<'_>, file: &Bound<'_, PyAny>, target: PathBuf) -> PyResult<u64> {
     let stream = Stream::new(file)?;
     let options = nar::RestoreOptions { writable: true, ..Default::default() };
-    py.detach(|| nar::restore(Watched::new(stream), &target, options).map_err(nar_error))
+    py.detach(|| nar::restore_from_file(Watched::new(stream), file_read, &target, options).map_err(nar_error))
 }
 
 /// Writes the NAR of `path` to a stream. Nothing is hashed.
 #[pyfunction]
 fn write_nar(py: Python<'_>, path: PathBuf, file: &Bound<'_, PyAny>) -> PyResult<()> {
     let stream = Stream::new(file)?;
-    py.detach(|| Ok(dump(&path, Watched::new(stream), None).map(drop)?))
+    py.detach(|| Ok(nar::dump_to_file(&path, Watched::new(stream), file_written, &mut asking(None)).map(drop)?))
 }
 
 /// A buffered reader that hashes what is consumed.

@@ -17,14 +17,15 @@ mod parse;
 mod restore;
 mod writer;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use dump::{copy_path, dump_path, hash_path, hash_regular, FileType};
-pub use parse::{parse, parse_prefix, Visitor};
-pub use restore::{restore, restore_prefix, RestoreOptions};
+pub use dump::{copy_path, dump_path, dump_to_file, hash_path, hash_regular, FileType};
+pub use parse::{parse, parse_prefix, Contents, Visitor};
+pub use restore::{restore, restore_from_file, restore_prefix, RestoreOptions};
 pub use writer::NarWriter;
 
 /// The word that a NAR begins with.
@@ -38,6 +39,21 @@ pub const MAX_TARGET_LEN: usize = 4095;
 
 /// How many bytes are read or written at once: as much as a processor's cache holds with ease.
 const CHUNK: usize = 256 * 1024;
+
+/// The file behind a reader or a writer, at the place that is next; None while it holds something back, or if there is no file.
+pub type Behind<S> = fn(&mut S) -> io::Result<Option<&File>>;
+
+/// Has the kernel copy from file to file, at most `len` bytes, without showing them; gives how many, 0 if it will not, or at the end.
+fn send(from: &File, to: &File, len: u64) -> io::Result<u64> {
+    // At most so much at once, that a signal is heard.
+    const MOST: u64 = 8 << 20;
+    match rustix::fs::sendfile(to, from, None, len.min(MOST) as usize) {
+        Ok(n) => Ok(n as u64),
+        // A pipe to read from, or a file to be appended to.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::INTR) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// What can go wrong with a NAR.
 #[derive(Debug, Error)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::restore::{create_file, finish_directory, finish_file, make_directory, make_symlink};
 use super::writer::push_word;
-use super::{file_error, padding, Error, NarWriter, RestoreOptions, MAGIC};
+use super::{file_error, padding, Behind, Error, NarWriter, RestoreOptions, MAGIC};
 use crate::hash::{Hash, HashType, Hasher};
 
 /// The type of a file, in the words of the language (`builtins.readDir`, filters).
@@ -54,13 +54,18 @@ type Filter<'f, E> = &'f mut dyn FnMut(&Path, FileType) -> Result<bool, E>;
 /// `filter` is asked for everything below `path`, not for `path` itself, in the order of the archive; what it refuses is not
 /// looked at. A last component of `path` that is a symlink is archived as a symlink.
 pub fn dump_path<W: Write, E: From<Error>>(path: &Path, out: W, filter: Filter<'_, E>) -> Result<W, E> {
-    dump_root(path, None, out, filter)
+    dump_root(path, None, NarWriter::new(out), filter)
+}
+
+/// As [`dump_path`], to a file, which `behind` gives: the kernel copies the contents of large files to it.
+pub fn dump_to_file<W: Write, E: From<Error>>(path: &Path, out: W, behind: Behind<W>, filter: Filter<'_, E>) -> Result<W, E> {
+    dump_root(path, None, NarWriter::to_file(out, behind), filter)
 }
 
 /// As [`dump_path`], and makes the same of it at `target`, which must not exist, as [`super::restore`] would of the NAR: what is
 /// written there are the very bytes that went into the NAR.
 pub fn copy_path<W: Write, E: From<Error>>(path: &Path, target: &Path, options: RestoreOptions, out: W, filter: Filter<'_, E>) -> Result<W, E> {
-    dump_root(path, Some(Copy { target: target.to_owned(), options }), out, filter)
+    dump_root(path, Some(Copy { target: target.to_owned(), options }), NarWriter::new(out), filter)
 }
 
 /// Where a copy is made of what is dumped at the moment.
@@ -69,8 +74,7 @@ struct Copy {
     options: RestoreOptions,
 }
 
-fn dump_root<W: Write, E: From<Error>>(path: &Path, mut copy: Option<Copy>, out: W, filter: Filter<'_, E>) -> Result<W, E> {
-    let mut writer = NarWriter::new(out);
+fn dump_root<W: Write, E: From<Error>>(path: &Path, mut copy: Option<Copy>, mut writer: NarWriter<W>, filter: Filter<'_, E>) -> Result<W, E> {
     let kind = fs::symlink_metadata(path).map_err(file_error("reading status of", path))?.file_type();
     dump_node(&mut path.to_owned(), kind.into(), copy.as_mut(), &mut writer, filter)?;
     Ok(writer.finish()?)
@@ -165,7 +169,7 @@ fn dump_regular<W: Write>(path: &Path, copy: Option<&mut Copy>, writer: &mut Nar
         other => other,
     };
     let Some(copy) = copy else {
-        return writer.regular(executable, status.len(), &mut file).map_err(reading_failed);
+        return writer.regular_file(executable, status.len(), &mut file).map_err(reading_failed);
     };
     let to = create_file(&copy.target, executable, copy.options)?;
     let mut contents = Copied { from: file, to, failed: None };

@@ -1,8 +1,12 @@
 //! Reading a NAR that may come from an enemy.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::{check_entry_name, check_order, check_target, lossy, padding, Error, Malformed, CHUNK, MAGIC, MAX_DEPTH, MAX_NAME_LEN, MAX_TARGET_LEN};
+use super::{
+    check_entry_name, check_order, check_target, lossy, padding, send, Behind, Error, Malformed, CHUNK, MAGIC, MAX_DEPTH, MAX_NAME_LEN,
+    MAX_TARGET_LEN,
+};
 
 /// The longest keyword, `executable`, with a little room so that a message can show what stands there instead.
 const MAX_WORD_LEN: usize = 32;
@@ -20,15 +24,26 @@ pub trait Visitor {
 
     /// A file of `size` bytes. What is left unread of `contents` is skipped. An error that `contents` gives must be
     /// returned through [`Error::Read`], so that a truncated archive is told from a bad disk.
-    fn regular(&mut self, path: &[u8], executable: bool, size: u64, contents: &mut dyn Read) -> Result<(), Self::Error>;
+    fn regular(&mut self, path: &[u8], executable: bool, size: u64, contents: &mut dyn Contents) -> Result<(), Self::Error>;
 
     fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), Self::Error>;
 }
 
+/// The contents of one file.
+pub trait Contents: Read {
+    /// Has the kernel copy what comes next to a file; gives how many bytes, 0 if it is to be read instead.
+    fn send(&mut self, to: &File) -> io::Result<u64>;
+}
+
 /// Reads exactly one NAR from `reader`, which must end with it; gives its size.
 pub fn parse<R: Read, V: Visitor>(reader: R, visitor: &mut V) -> Result<u64, V::Error> {
+    parse_whole(reader, visitor, |_| Ok(None))
+}
+
+/// As [`parse`]; `behind` gives the file that is read.
+pub(super) fn parse_whole<R: Read, V: Visitor>(reader: R, visitor: &mut V, behind: Behind<BufReader<R>>) -> Result<u64, V::Error> {
     let mut reader = BufReader::with_capacity(CHUNK, reader);
-    let size = parse_prefix(&mut reader, visitor)?;
+    let size = parse_node(&mut reader, visitor, behind)?;
     if !reader.fill_buf().map_err(Error::Read)?.is_empty() {
         return Err(Error::Trailing { offset: size }.into());
     }
@@ -37,7 +52,11 @@ pub fn parse<R: Read, V: Visitor>(reader: R, visitor: &mut V) -> Result<u64, V::
 
 /// Reads one NAR from `reader` and leaves what follows it; gives its size.
 pub fn parse_prefix<R: BufRead, V: Visitor>(reader: &mut R, visitor: &mut V) -> Result<u64, V::Error> {
-    let mut words = Words { reader, offset: 0, word: Vec::new() };
+    parse_node(reader, visitor, |_| Ok(None))
+}
+
+fn parse_node<R: BufRead, V: Visitor>(reader: &mut R, visitor: &mut V, behind: Behind<R>) -> Result<u64, V::Error> {
+    let mut words = Words { reader, behind, offset: 0, word: Vec::new() };
     match words.read(MAGIC.len()) {
         Ok(()) if words.word == MAGIC => {}
         Ok(()) | Err(Error::Malformed { .. }) => return Err(Error::Malformed { offset: 0, reason: Malformed::Magic }.into()),
@@ -129,7 +148,7 @@ fn parse_regular<R: BufRead, V: Visitor>(words: &mut Words<'_, R>, path: &[u8], 
         return Err(words.malformed(Malformed::Expected("contents")).into());
     }
     let size = words.number()?;
-    let mut contents = Contents { reader: words.reader, left: size, truncated: false };
+    let mut contents = FileContents { reader: words.reader, behind: words.behind, left: size, truncated: false };
     let visited = visitor.regular(path, executable, size, &mut contents);
     if visited.is_ok() && !contents.truncated {
         contents.skip_rest().map_err(Error::Read)?;
@@ -143,14 +162,14 @@ fn parse_regular<R: BufRead, V: Visitor>(words: &mut Words<'_, R>, path: &[u8], 
     Ok(words.padding(size)?)
 }
 
-/// The contents of one file.
-struct Contents<'r, R> {
+struct FileContents<'r, R> {
     reader: &'r mut R,
+    behind: Behind<R>,
     left: u64,
     truncated: bool,
 }
 
-impl<R: BufRead> Contents<'_, R> {
+impl<R: BufRead> FileContents<'_, R> {
     fn skip_rest(&mut self) -> io::Result<()> {
         while self.left > 0 {
             let have = match self.reader.fill_buf() {
@@ -170,7 +189,16 @@ impl<R: BufRead> Contents<'_, R> {
     }
 }
 
-impl<R: BufRead> Read for Contents<'_, R> {
+impl<R: BufRead> Contents for FileContents<'_, R> {
+    fn send(&mut self, to: &File) -> io::Result<u64> {
+        let Some(from) = (self.behind)(self.reader)? else { return Ok(0) };
+        let sent = send(from, to, self.left)?;
+        self.left -= sent;
+        Ok(sent)
+    }
+}
+
+impl<R: BufRead> Read for FileContents<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let want = self.left.min(out.len() as u64) as usize;
         if want == 0 {
@@ -189,6 +217,7 @@ impl<R: BufRead> Read for Contents<'_, R> {
 /// The words of an archive, one at a time in a buffer that is used again.
 struct Words<'r, R> {
     reader: &'r mut R,
+    behind: Behind<R>,
     offset: u64,
     word: Vec<u8>,
 }

@@ -5,14 +5,15 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{symlink, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{futimens, utimensat, AtFlags, Timespec, Timestamps, CWD};
 
-use super::{file_error, parse, parse_prefix, Error, Visitor, CHUNK};
+use super::parse::parse_whole;
+use super::{file_error, parse, parse_prefix, Behind, Contents, Error, Visitor, CHUNK};
 
 /// What [`restore`] does beside making the files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +32,12 @@ pub struct RestoreOptions {
 pub fn restore<R: Read>(reader: R, target: &Path, options: RestoreOptions) -> Result<u64, Error> {
     let mut restorer = Restorer { target, options, buffer: vec![0; CHUNK] };
     parse(reader, &mut restorer)
+}
+
+/// As [`restore`], from a file, which `behind` gives: the kernel copies the contents of large files.
+pub fn restore_from_file<R: Read>(reader: R, behind: Behind<BufReader<R>>, target: &Path, options: RestoreOptions) -> Result<u64, Error> {
+    let mut restorer = Restorer { target, options, buffer: vec![0; CHUNK] };
+    parse_whole(reader, &mut restorer, behind)
 }
 
 /// As [`restore`], but leaves what follows the NAR in `reader`.
@@ -66,10 +73,13 @@ impl Visitor for Restorer<'_> {
         finish_directory(&self.path(path), self.options)
     }
 
-    fn regular(&mut self, path: &[u8], executable: bool, _: u64, contents: &mut dyn Read) -> Result<(), Error> {
+    fn regular(&mut self, path: &[u8], executable: bool, _: u64, contents: &mut dyn Contents) -> Result<(), Error> {
         let path = self.path(path);
         let mut file = create_file(&path, executable, self.options)?;
         loop {
+            if contents.send(&file).map_err(file_error("writing", &path))? > 0 {
+                continue;
+            }
             match contents.read(&mut self.buffer) {
                 Ok(0) => break,
                 Ok(len) => file.write_all(&self.buffer[..len]).map_err(file_error("writing", &path))?,

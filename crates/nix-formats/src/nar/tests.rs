@@ -1,5 +1,5 @@
 use std::fs;
-use std::io::Read;
+use std::io::BufReader;
 use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,7 +56,7 @@ impl Visitor for Check {
     fn end_directory(&mut self, _: &[u8]) -> Result<(), Error> {
         Ok(())
     }
-    fn regular(&mut self, _: &[u8], _: bool, _: u64, contents: &mut dyn Read) -> Result<(), Error> {
+    fn regular(&mut self, _: &[u8], _: bool, _: u64, contents: &mut dyn Contents) -> Result<(), Error> {
         // Reads a part only: the rest is the parser's to skip.
         contents.read(&mut [0; 3]).map(drop).map_err(Error::Read)
     }
@@ -92,6 +92,34 @@ fn directory(names: &[&str]) -> Vec<u8> {
     }
     all.push(")");
     words(&all)
+}
+
+#[test]
+fn the_kernel_copies_large_files() {
+    let scratch = Scratch::new();
+    let tree = scratch.join("tree");
+    fs::create_dir(&tree).unwrap();
+    let large: Vec<u8> = (0..9_000_001_u32).map(|n| (n % 251) as u8).collect();
+    fs::write(tree.join("large"), &large).unwrap();
+    fs::write(tree.join("small"), b"small").unwrap();
+    let nar = dump_path::<_, Error>(&tree, Vec::new(), &mut |_, _| Ok(true)).unwrap();
+    for appends in [false, true] {
+        // Nothing is sent to the end of a file that is appended to: it is written.
+        let place = scratch.join(if appends { "appended" } else { "sent" });
+        let out = fs::OpenOptions::new().create_new(true).write(true).append(appends).open(&place).unwrap();
+        dump_to_file::<_, Error>(&tree, out, |out| Ok(Some(out)), &mut |_, _| Ok(true)).unwrap();
+        assert_eq!(fs::read(&place).unwrap(), nar);
+    }
+    fn next(reader: &mut BufReader<File>) -> io::Result<Option<&File>> {
+        Ok(if reader.buffer().is_empty() { Some(reader.get_ref()) } else { None })
+    }
+    let restored = scratch.join("restored");
+    let size = restore_from_file(File::open(scratch.join("sent")).unwrap(), next, &restored, RestoreOptions::default()).unwrap();
+    assert_eq!(size, nar.len() as u64);
+    assert_eq!(dump_path::<_, Error>(&restored, Vec::new(), &mut |_, _| Ok(true)).unwrap(), nar);
+    fs::write(scratch.join("cut"), &nar[..nar.len() / 2]).unwrap();
+    let cut = restore_from_file(File::open(scratch.join("cut")).unwrap(), next, &scratch.join("less"), RestoreOptions::default());
+    assert!(matches!(cut, Err(Error::Truncated { .. })));
 }
 
 #[test]

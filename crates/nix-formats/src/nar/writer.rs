@@ -1,8 +1,9 @@
 //! Writing a NAR piece by piece.
 
+use std::fs::File;
 use std::io::{Read, Write};
 
-use super::{check_entry_name, check_order, check_target, padding, Error, Malformed, CHUNK, MAGIC, MAX_DEPTH};
+use super::{check_entry_name, check_order, check_target, padding, send, Behind, Error, Malformed, CHUNK, MAGIC, MAX_DEPTH};
 
 /// Writes a NAR to `W`, which may be a file or a hasher; small pieces are gathered first.
 ///
@@ -18,6 +19,7 @@ pub struct NarWriter<W: Write> {
     /// The last name written in each open directory.
     open: Vec<Option<Vec<u8>>>,
     state: State,
+    behind: Option<Behind<W>>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -29,9 +31,14 @@ enum State {
 
 impl<W: Write> NarWriter<W> {
     pub fn new(out: W) -> NarWriter<W> {
-        let mut writer = NarWriter { out, buffer: Vec::new(), chunk: Vec::new(), open: Vec::new(), state: State::Node };
+        let mut writer = NarWriter { out, buffer: Vec::new(), chunk: Vec::new(), open: Vec::new(), state: State::Node, behind: None };
         writer.word(MAGIC);
         writer
+    }
+
+    /// A writer to a file: `behind` gives it.
+    pub(super) fn to_file(out: W, behind: Behind<W>) -> NarWriter<W> {
+        NarWriter { behind: Some(behind), ..NarWriter::new(out) }
     }
 
     fn word(&mut self, word: &[u8]) {
@@ -98,15 +105,37 @@ impl<W: Write> NarWriter<W> {
             return self.end_regular(size);
         }
         self.flush_buffer()?;
-        self.chunk.resize(CHUNK, 0);
+        self.pass_on(size, contents)?;
+        self.end_regular(size)
+    }
+
+    /// As [`regular`](Self::regular); the kernel copies what goes from file to file.
+    pub fn regular_file(&mut self, executable: bool, size: u64, file: &mut File) -> Result<(), Error> {
+        let Some(behind) = self.behind.filter(|_| size > CHUNK as u64) else {
+            return self.regular(executable, size, file);
+        };
+        self.begin_regular(executable, size)?;
+        self.flush_buffer()?;
         let mut left = size;
+        while let Some(to) = behind(&mut self.out).map_err(Error::Write)? {
+            match send(file, to, left).map_err(Error::Write)? {
+                0 => break,
+                n => left -= n,
+            }
+        }
+        self.pass_on(left, file)?;
+        self.end_regular(size)
+    }
+
+    fn pass_on(&mut self, mut left: u64, contents: &mut dyn Read) -> Result<(), Error> {
+        self.chunk.resize(CHUNK, 0);
         while left > 0 {
             let part = &mut self.chunk[..left.min(CHUNK as u64) as usize];
             contents.read_exact(part).map_err(Error::Read)?;
             self.out.write_all(part).map_err(Error::Write)?;
             left -= part.len() as u64;
         }
-        self.end_regular(size)
+        Ok(())
     }
 
     /// A file whose contents are at hand.
