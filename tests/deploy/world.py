@@ -225,11 +225,12 @@ class World:
         return plan
 
     def resources(self) -> tuple[int, int, int, int]:
-        """How many servers, images, Cloud IPs and objects there are."""
+        """How many servers, images, Cloud IPs and objects there are; an image that is asked to go takes its time."""
         servers = [one for one in self.cloud.servers.list() if one.status != "deleted"]
+        images = [one for one in self.cloud.images.list() if one.status not in ("deleting", "deleted")]
         orbit = self.running.orbit()
         objects = [name for container in ("nivalis", "nivalis_segments") for name in orbit.list(container)]
-        return len(servers), len(self.cloud.images.list()), len(self.cloud.cloud_ips.list()), len(objects)
+        return len(servers), len(images), len(self.cloud.cloud_ips.list()), len(objects)
 
 
 @contextmanager
