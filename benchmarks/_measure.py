@@ -18,6 +18,7 @@ import hashlib
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,14 @@ from pathlib import Path
 
 class BenchmarkError(Exception):
     """A program failed, or programs that have to agree do not."""
+
+
+def check_run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+    """What a command prints that prepares a measurement.  Raises BenchmarkError if it fails."""
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"{' '.join(argv[:8])} failed: {done.stderr.strip()[-1500:]}")
+    return done.stdout
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from pathlib import Path
 from tests.oracle import Oracle
 
 from benchmarks._bench import CHECKOUT, Plan, run_main
-from benchmarks._measure import BenchmarkError, Program
+from benchmarks._measure import BenchmarkError, Program, check_run
 from benchmarks._report import OURS, Row
 
 COMMAND = CHECKOUT / ".venv/bin/nix-store"
@@ -197,13 +197,6 @@ def remove(place: Path) -> None:
     if place.exists():
         check_run(["chmod", "-R", "u+w", str(place)])
         shutil.rmtree(place)
-
-
-def check_run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{argv[0]} failed: {done.stderr.strip()[-500:]}")
-    return done.stdout
 
 
 PAGE = """\

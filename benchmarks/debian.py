@@ -19,7 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 from tests.oracle import Oracle
 
 from benchmarks._bench import CHECKOUT, Plan, run_main
-from benchmarks._measure import BenchmarkError, Program
+from benchmarks._measure import BenchmarkError, Program, check_run
 from benchmarks._report import OURS, Row
 
 BIN = CHECKOUT / ".venv/bin"
@@ -207,13 +207,6 @@ def remove(place: Path) -> None:
         shutil.rmtree(place)
     else:
         place.unlink(missing_ok=True)
-
-
-def check_run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{argv[0]} failed: {done.stderr.strip()[-500:]}")
-    return done.stdout
 
 
 PAGE = """\

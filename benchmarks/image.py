@@ -19,14 +19,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks._bench import CHECKOUT, Plan, run_main
-from benchmarks._measure import BenchmarkError, Program
+from benchmarks._measure import BenchmarkError, Program, check_run
 from benchmarks._report import OURS, Row
 
 BIN = CHECKOUT / ".venv/bin"
@@ -173,13 +172,6 @@ def tool(name: str) -> str:
     if place is None:
         raise BenchmarkError(f"there is no {name}")
     return place
-
-
-def check_run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{' '.join(argv[:8])} failed: {done.stderr.strip()[-1500:]}")
-    return done.stdout
 
 
 PAGE = """\

@@ -27,7 +27,7 @@ from typing import Any
 from tests.oracle import Oracle
 
 from benchmarks._bench import CHECKOUT, Plan, run_main
-from benchmarks._measure import BenchmarkError, Program
+from benchmarks._measure import BenchmarkError, Program, check_run
 from benchmarks._report import OURS, Row
 
 BIN = CHECKOUT / ".venv/bin"
@@ -174,13 +174,6 @@ def _name(oracle: Oracle | None) -> str:
 
 def _search_path(entries: dict[str, Any]) -> str:
     return ":".join(f"{name}={place}" for name, place in entries.items())
-
-
-def check_run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{' '.join(argv[:8])} failed: {done.stderr.strip()[-1500:]}")
-    return done.stdout
 
 
 PAGE = """\
