@@ -4,7 +4,7 @@
 #   tests/bare_root.sh [release]        bookworm (the default) or trixie; as root; run by hand, as it takes long
 #
 # Makes a bare root (bare_debian.sh says how, and by what it is set), clones the last commit of this checkout into it, and there runs
-# setup cold, setup again (which must take less than 2 s), the README's second command, and the tests.  Prints a line for each
+# setup cold, setup again (which must take less than 2 s), an evaluation, a short tour, and the tests.  Prints a line for each
 # with its seconds, and ends in success only if all went well.
 
 set -eu
@@ -19,5 +19,6 @@ git clone --quiet --no-local "$checkout" "$root/root/nivalis"
 step "setup, cold" 1800 "cd nivalis && ./dev setup"
 step "setup, again" 2 "cd nivalis && ./dev setup"
 step "nix-instantiate" 10 "cd nivalis && test \"\$(.venv/bin/nix-instantiate --eval -E '1 + 1')\" = 2"
+step "tour" 1500 "cd nivalis && ./dev tour --short"
 step "test" 3600 "cd nivalis && ./dev test"
 finish
