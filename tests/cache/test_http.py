@@ -76,6 +76,36 @@ def test_a_server_that_wants_fewer_connections(status: int, cache: Path, serve: 
     assert max(most) > 4 and max(most[-40:]) <= 16
 
 
+def test_one_that_is_refused_last(cache: Path, serve: Any) -> None:
+    """When the others have been answered already, it still was one too many only while they were under way."""
+    server = serve(cache)
+    everyone, answered = threading.Barrier(5), threading.Semaphore(0)
+    turns = iter(range(1000))
+
+    def fault(path: str) -> int | None:
+        turn = next(turns)
+        if turn >= 5:
+            return None
+        everyone.wait()
+        if turn < 4:
+            return None
+        for _ in range(4):
+            answered.acquire()
+        return 503
+
+    server.fault = fault
+    found: list[Result] = []
+
+    def take(name: str, result: Result) -> None:
+        found.append(result)
+        answered.release()
+
+    store = HttpStore(server.address, CacheSettings(http_connections=5))
+    store.read_many(iter(["nix-cache-info"] * 5), take)
+    store.close()
+    assert found == [(cache / "nix-cache-info").read_bytes()] * 5
+
+
 def test_what_ends_between_two_requests(cache: Path, serve: Any) -> None:
     server = serve(cache)
     data = (cache / "nix-cache-info").read_bytes()

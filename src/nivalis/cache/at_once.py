@@ -55,6 +55,8 @@ class _Flight:
     name: str
     request: Request
     connection: Connection
+    # How many there might be at once when it was asked for.
+    limit: int
     # When it was sent (or connecting began), and when something was last heard, by the monotonic clock.
     begun: float
     heard: float
@@ -91,8 +93,8 @@ class AtOnce:
         self._failures = 0
         self._enough = connections + _ENOUGH
         self._given_up: CacheError | None = None
-        # When there were too many connections the last time.
-        self._lowered = 0.0
+        # The most requests that were under way at once, since there were last too many.
+        self._most = 0
         self._again: deque[tuple[str, Request]] = deque()
         self._flights: dict[Connection, _Flight] = {}
         self._idle: dict[Origin, list[Connection]] = {}
@@ -152,8 +154,9 @@ class AtOnce:
         idle = self._idle.get(request.origin)
         connection = idle.pop() if idle else self._pool.take(request.origin)
         now = time.monotonic()
-        flight = _Flight(name, request, connection, now, now)
+        flight = _Flight(name, request, connection, self._connections, now, now)
         self._flights[connection] = flight
+        self._most = max(self._most, len(self._flights))
         if connection.sock is None:
             flight.is_connecting = True
             threading.Thread(target=self._connect, args=[connection], daemon=True, name="connect").start()
@@ -324,12 +327,12 @@ class AtOnce:
 
     def _has_less(self, flight: _Flight) -> bool:
         """Whether its server may be content with fewer connections; then it is asked again."""
-        if flight.begun > self._lowered:
-            fewer = min(self._connections, len(self._flights) + 1) // 2
+        if flight.limit == self._connections:
+            fewer = min(self._connections, self._most) // 2
             if not fewer:
                 return False
-            self._connections, self._lowered = fewer, time.monotonic()
-        # Else it was begun when there were more.
+            self._connections, self._most = fewer, 0
+        # Else there have become fewer since it was asked for.
         self._again.append((flight.name, flight.request))
         return True
 
