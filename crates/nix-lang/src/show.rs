@@ -5,6 +5,7 @@
 //! written lies on a stack, so that a tree of any depth can be shown.
 
 use crate::ast::*;
+use crate::data::literal::{write_name, write_string};
 use crate::source::Pos;
 use crate::symbol::{Sym, Symbols};
 use crate::value::{Kind, Val};
@@ -292,30 +293,4 @@ fn short_float(x: f64) -> String {
         return trim(&format!("{x:.*}", (5 - exponent) as usize));
     }
     format!("{}e{}{:02}", trim(mantissa), if exponent < 0 { '-' } else { '+' }, exponent.abs())
-}
-
-fn write_string(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    for (i, &c) in text.iter().enumerate() {
-        match c {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', c]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'$' if text.get(i + 1) == Some(&b'{') => out.extend_from_slice(b"\\$"),
-            c => out.push(c),
-        }
-    }
-    out.push(b'"');
-}
-
-/// Writes an attribute's name: bare if it can be, else as a string.
-pub(crate) fn write_name(out: &mut Vec<u8>, name: &[u8]) {
-    let keyword = matches!(name, b"if" | b"then" | b"else" | b"assert" | b"with" | b"let" | b"in" | b"rec" | b"inherit");
-    let starts = name.first().is_some_and(|&c| c.is_ascii_alphabetic() || c == b'_');
-    if starts && !keyword && name.iter().all(|&c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'\'')) {
-        out.extend_from_slice(name);
-    } else {
-        write_string(out, name);
-    }
 }

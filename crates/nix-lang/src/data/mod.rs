@@ -6,6 +6,7 @@
 
 pub mod ere;
 pub mod json;
+pub mod literal;
 pub mod number;
 pub mod path;
 pub mod toml;

@@ -1,6 +1,7 @@
 //! Values as text, in Nix's own notation.
 
 use super::*;
+use crate::data::literal::{write_name, write_string};
 use crate::data::number;
 use crate::source::PRELUDE;
 use crate::symbol::FxSet;
@@ -52,7 +53,7 @@ impl Evaluator {
                 out.extend_from_slice(b"{ ");
                 let flat = self.flatten(attrs);
                 for &i in self.alphabetical(flat) {
-                    print_name(self.symbols.name(flat.shape().syms()[i as usize]), out);
+                    write_name(out, self.symbols.name(flat.shape().syms()[i as usize]));
                     out.extend_from_slice(b" = ");
                     self.print_slot(variable(flat, i), out, seen)?;
                     out.extend_from_slice(b"; ");
@@ -106,7 +107,7 @@ impl Evaluator {
             Kind::Float(x) => number::write_float_display(out, x),
             Kind::Bool(b) => out.extend_from_slice(if b { b"true" } else { b"false" }),
             Kind::Null => out.extend_from_slice(b"null"),
-            Kind::String(s) => print_string(s.bytes(), out),
+            Kind::String(s) => write_string(out, s.bytes()),
             _ => {}
         }
     }
@@ -159,7 +160,7 @@ impl Evaluator {
                     } else {
                         indent(out, depth + 1);
                     }
-                    print_name(self.symbols.name(flat.shape().syms()[i as usize]), out);
+                    write_name(out, self.symbols.name(flat.shape().syms()[i as usize]));
                     out.extend_from_slice(b" = ");
                     self.print_pretty_slot(flat.slot(i).get(), out, above, depth)?;
                     out.push(b';');
@@ -264,7 +265,7 @@ impl Evaluator {
                 out.push(b'{');
                 for &i in self.alphabetical(flat).iter().take(8) {
                     out.push(b' ');
-                    print_name(self.symbols.name(flat.shape().syms()[i as usize]), out);
+                    write_name(out, self.symbols.name(flat.shape().syms()[i as usize]));
                     out.extend_from_slice(b" = ");
                     self.print_short_into(flat.slot(i).get(), out, depth + 1);
                     out.push(b';');
@@ -280,7 +281,7 @@ impl Evaluator {
                 out.extend_from_slice(if list.len() > 8 { " … ]".as_bytes() } else { b" ]" });
             }
             Kind::String(s) if s.bytes().len() > 80 => {
-                print_string(&s.bytes()[..80], out);
+                write_string(out, &s.bytes()[..80]);
                 out.extend_from_slice("…".as_bytes());
             }
             // Of what is no set and no list this does not fail.
@@ -302,22 +303,6 @@ fn is_scalar(v: Val) -> bool {
     !matches!(v.kind(), Kind::Attrs(_) | Kind::List(_))
 }
 
-/// A string literal.
-pub fn print_string(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for (i, &b) in bytes.iter().enumerate() {
-        match b {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'$' if bytes.get(i + 1) == Some(&b'{') => out.extend_from_slice(b"\\$"),
-            _ => out.push(b),
-        }
-    }
-    out.push(b'"');
-}
-
 /// What a slot holds; where that is nothing but a variable of a scope around the set, the variable's own value, which may have been
 /// evaluated since.
 fn variable(flat: Flat, i: u32) -> Val {
@@ -326,18 +311,5 @@ fn variable(flat: Flat, i: u32) -> Val {
     match word.as_deferred().map(|expr| unsafe { &*expr }) {
         Some(Expr::Local { level, index, .. }) if *level > 0 || !flat.shape().rec => flat.slot_env().up(u32::from(*level)).slot(*index).get(),
         _ => word,
-    }
-}
-
-/// An attribute name, quoted where it is no identifier.
-pub fn print_name(name: &[u8], out: &mut Vec<u8>) {
-    const KEYWORDS: &[&[u8]] = &[b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];
-    let plain = name.first().is_some_and(|c| c.is_ascii_alphabetic() || *c == b'_')
-        && name.iter().all(|c| c.is_ascii_alphanumeric() || b"_'-".contains(c))
-        && !KEYWORDS.contains(&name);
-    if plain {
-        out.extend_from_slice(name);
-    } else {
-        print_string(name, out);
     }
 }

@@ -433,7 +433,7 @@ impl<'a, 'p> Parser<'a, 'p> {
             if i > 0 {
                 name.push(b'.');
             }
-            crate::show::write_name(&mut name, self.symbols.name(sym));
+            crate::data::literal::write_name(&mut name, self.symbols.name(sym));
         }
         let name = String::from_utf8_lossy(&name);
         let (line, column) = self.line_column(before.0 - self.options.base.0);

@@ -9,6 +9,22 @@ let
   lines = example: description: mkOption { type = types.lines; default = ""; inherit example description; };
   flag = description: mkOption { type = types.bool; default = false; example = true; inherit description; };
 
+  # Of a whole host, or of one location.
+  authentication = {
+    basicAuth = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      example = { alice = "secret"; };
+      description = "Users and their passwords, which everybody can read in the store.";
+    };
+    basicAuthFile = mkOption {
+      type = types.nullOr types.path;
+      default = null;
+      example = "/var/lib/nginx/users";
+      description = "A file of users and hashes of their passwords, as `htpasswd` makes it.";
+    };
+  };
+
   location = {
     options = {
       root = mkOption {
@@ -46,18 +62,7 @@ let
         example = { SCRIPT_NAME = "/index.cgi"; };
         description = "Parameters of FastCGI.";
       };
-      basicAuth = mkOption {
-        type = types.attrsOf types.str;
-        default = { };
-        example = { alice = "secret"; };
-        description = "Users and their passwords, which everybody can read in the store.";
-      };
-      basicAuthFile = mkOption {
-        type = types.nullOr types.path;
-        default = null;
-        example = "/var/lib/nginx/users";
-        description = "A file of users and hashes of their passwords, as `htpasswd` makes it.";
-      };
+      inherit (authentication) basicAuth basicAuthFile;
       extraConfig = lines "autoindex on;" "Further directives.";
       priority = mkOption {
         type = types.int;
@@ -139,18 +144,7 @@ in
       example = "/var/lib/certificates/chain.crt";
       description = "The file with the authorities' certificates.";
     };
-    basicAuth = mkOption {
-      type = types.attrsOf types.str;
-      default = { };
-      example = { alice = "secret"; };
-      description = "Users and their passwords, which everybody can read in the store.";
-    };
-    basicAuthFile = mkOption {
-      type = types.nullOr types.path;
-      default = null;
-      example = "/var/lib/nginx/users";
-      description = "A file of users and hashes of their passwords, as `htpasswd` makes it.";
-    };
+    inherit (authentication) basicAuth basicAuthFile;
     extraConfig = lines "error_page 404 /404.html;" "Further directives.";
   };
 }
