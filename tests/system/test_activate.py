@@ -151,6 +151,23 @@ def test_there_and_back(tmp_path: Path, small: Path, large: Path, capfd: pytest.
     assert json.loads((machine / "var/lib/nixos/uid-map").read_text()) == {"root": 0, "lighttpd": 999, "me": 1000}
 
 
+def test_what_leaves_etc_is_said_of_what_was_declared(tmp_path: Path, small: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    machine = tmp_path / "machine"
+    # A package's file, which no entry declares.
+    (small / "etc/package.conf").symlink_to(_file(tmp_path, "package.conf", "x"))
+    _activate(machine, small)
+    capfd.readouterr()
+    none = make_toplevel(tmp_path / "nix/none", make_data(etc={"many/a": {"source": _file(tmp_path, "b", "b")}}))
+    assert activate(Root(str(machine)), str(none), System.read(str(none)), System.read(str(small)))
+    said = [line for line in capfd.readouterr().err.splitlines() if "obsolete" in line]
+    assert said == [
+        "removing obsolete symlink ‘/etc/motd’...",
+        "removing obsolete symlink ‘/etc/one’...",
+        "removing obsolete file ‘/etc/secret’...",
+    ]
+    assert not (machine / "etc/package.conf").is_symlink()
+
+
 def _with_users(users: Mapping[str, Any], groups: Mapping[str, Any] | None = None, *, mutable: bool = True) -> dict[str, Any]:
     return make_data(users={"mutable": mutable, "users": users, "groups": groups or {"g": {}}})
 

@@ -208,6 +208,7 @@ def test_options_are_found_by_words(place: Path) -> None:
     # A default that fails is none.
     assert json.loads(_run("options", "-f", "system.nix", "--json", "users.names"))[0]["default"] is None
     assert CliRunner().invoke(nivalis_group, ["options", "-f", "system.nix", "nothing-of-the-kind"]).exit_code == 1
+    assert json.loads(_run("options", "-I", f"here={place}", "-f", "<here/system.nix>", "--json", "web")) == found
 
 
 def test_nixos_option(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .data import System, TargetError
+from .data import System, TargetError, name_error
 from .places import Root, say
 
 _USAGE = "usage: switch-to-configuration [--root DIR] switch | boot | test | dry-activate | check | plan | menu [LINK...]"
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
             return 0 if activate(root, toplevel, System.read(toplevel)) else 2
         return _switch(root, toplevel, rest)
     except (TargetError, OSError) as error:
-        say(str(error) if isinstance(error, TargetError) else f"error[os-error]: {error}")
+        say(str(name_error(error) if isinstance(error, OSError) else error))
         return 1
 
 

@@ -45,8 +45,11 @@ _WRAPPERS = "/run/wrappers"
 _KEPT = ".before-nivalis"
 
 
-def activate(root: Root, toplevel: str, system: System) -> bool:
-    """Make the machine what the system at `toplevel`, a store path, says; whether all of it worked.  Raises OSError."""
+def activate(root: Root, toplevel: str, system: System, old: System | None = None) -> bool:
+    """Make the machine what the system at `toplevel`, a store path, says; whether all of it worked.  Raises OSError.
+
+    What leaves /etc is said of the files that `old` declares; those of packages come and go with them.
+    """
     for path, mode in _FOLDERS.items():
         if path not in _LINKS:
             root.make_folder(path, mode)
@@ -64,8 +67,10 @@ def activate(root: Root, toplevel: str, system: System) -> bool:
         _link_folder(root, path, target)
     say("setting up /etc...")
     # What goes makes room for what comes: a folder may become a file.
+    declared = old.etc if old else {}
     for name in sorted(before - files.keys()):
-        _remove_etc(root, name)
+        if _remove_etc(root, name) and name in declared:
+            say(f"removing obsolete {'file' if declared[name].is_copy else 'symlink'} ‘/etc/{name}’...")
     _make_etc(root, files, accounts)
     _write_noted(root, set(files))
     if root.read("/etc/NIXOS") is None:
@@ -167,17 +172,18 @@ def _keep_foreign(root: Root, name: str) -> None:
         return
 
 
-def _remove_etc(root: Root, name: str) -> None:
-    """Remove what was put there by an earlier system, and the folders that this leaves empty."""
+def _remove_etc(root: Root, name: str) -> bool:
+    """Remove what was put there by an earlier system, and the folders that this leaves empty; whether it was no other entry's by now."""
     path = f"/etc/{name}"
     folders = [path[:index] for index, letter in enumerate(path) if letter == "/" and index > 0]
     if root.is_folder(path) or not all(root.is_folder(folder) for folder in folders):
         # What is there, or leads there, is another entry by now; and behind a link are files of the store.
-        return
+        return False
     root.remove(path)
     for folder in reversed(folders[1:]):
         if not _remove_empty(root, folder):
-            return
+            break
+    return True
 
 
 def _remove_empty(root: Root, path: str) -> bool:

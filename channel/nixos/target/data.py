@@ -8,12 +8,13 @@ Named tuples and no dataclasses: these programs start while a machine waits for 
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 __all__ = [
-    *("FORMAT", "DataError", "System", "TargetError"),
+    *("FORMAT", "DataError", "DiskFullError", "System", "TargetError", "name_error"),
     *("Boot", "Capabilities", "File", "Group", "Kernel", "Mount", "Package", "Script", "Swap", "Unit", "User", "Wrapper"),
 ]
 
@@ -32,6 +33,21 @@ class TargetError(Exception):
     def __str__(self) -> str:
         text = f"error[{self.code}]: {self.message}"
         return text if self.hint is None else f"{text}\n  hint: {self.hint}"
+
+
+class DiskFullError(TargetError):
+    """There is no room for what has to be written; `what` says more."""
+
+    def __init__(self, what: str = "") -> None:
+        hint = "`nix-collect-garbage -d` removes old generations and what only they needed; then switch again"
+        super().__init__(f"the disk is full{what}", code="disk-full", hint=hint)
+
+
+def name_error(error: OSError) -> TargetError:
+    """An error of the operating system as one with a code."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError("" if error.filename is None else f": `{error.filename2 or error.filename}`")
+    return TargetError(str(error), code="os-error")
 
 
 class DataError(TargetError):

@@ -132,6 +132,10 @@ class Root(NamedTuple):
             os.unlink(part)
         try:
             yield part
+        except OSError as error:
+            # To write is done to a number, and whoever reads the error wants a name.
+            error.filename = error.filename or place
+            raise
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(part)

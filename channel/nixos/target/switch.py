@@ -31,7 +31,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from .activate import activate
-from .data import System, TargetError
+from .data import DiskFullError, System, TargetError, name_error
 from .menu import check_room, write_menu
 from .places import BOOTED, CURRENT, Root, say, warn
 from .plan import Machine, Plan, Running, Step, make_plan
@@ -84,7 +84,7 @@ def check_machine(root: Root, system: System, *, has_menu: bool = True) -> None:
             raise TargetError("only root can switch a machine to another system", code="not-root", hint="use sudo")
     status = os.statvfs(root.folder)
     if status.f_bavail * status.f_frsize < _NEEDED:
-        raise TargetError("the disk is full", code="disk-full", hint="`nix-collect-garbage -d` removes old generations and what only they needed")
+        raise DiskFullError
     if system.boot is not None and has_menu:
         check_room(root, [system], system.boot)
 
@@ -146,7 +146,7 @@ def _apply(root: Root, toplevel: str, system: System) -> int:
     say("activating the configuration...")
     before = os.path.realpath(root.place(CURRENT))
     try:
-        if not activate(root, toplevel, system):
+        if not activate(root, toplevel, system, old):
             status = 2
     except OSError as error:
         if os.path.realpath(root.place(CURRENT)) != toplevel:
@@ -154,7 +154,7 @@ def _apply(root: Root, toplevel: str, system: System) -> int:
             if manager is not None:
                 manager.do("start", _names(plan.stop))
             raise
-        say(f"error[activation]: {error}")
+        say(str(name_error(error)))
         status = 2
     if manager is not None:
         status = _tell_manager(manager, plan, machine, before) or status
@@ -300,8 +300,10 @@ def run_detached(work: Any) -> int:
             os.dup2(log, 2)
             _enter_scope()
             status = work()
+        except (TargetError, OSError) as error:
+            say(str(name_error(error) if isinstance(error, OSError) else error))
         except BaseException as error:
-            say(str(error) if isinstance(error, (TargetError, OSError)) else f"error[internal-bug]: {type(error).__name__}: {error}")
+            say(f"error[internal-bug]: {type(error).__name__}: {error}")
         finally:
             os._exit(status)
     os.close(log)

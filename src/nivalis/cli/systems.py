@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nivalis.cli.building import BuildOptions, open_building, report_failures
 from nivalis.cli.common_options import open_store
 from nivalis.cli.eval_cache import Request, show_messages
-from nivalis.cli.evaluation import make_arguments, open_evaluator
+from nivalis.cli.evaluation import make_arguments, open_evaluator, resolve_file
 from nivalis.errors import EvalError
 from nivalis.lang.evaluator import EvalSettings, Evaluator
 from nivalis.lang.search_path import SearchEntry
@@ -126,7 +126,7 @@ class SystemDesk:
             open_evaluator(options, store, self._environment, self._settings(), builder=building.builder(), record=record) as evaluator,
             evaluator,
         ):
-            place = _find_systems(evaluator) if self._place is None else os.path.join(self._folder, self._place)
+            place = _find_systems(evaluator) if self._place is None else resolve_file(evaluator, self._place, self._folder)
             return work(evaluator, evaluator.eval_file(place), make_arguments(evaluator, options, self._folder))
 
     def _settings(self) -> EvalSettings:
