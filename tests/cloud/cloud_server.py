@@ -30,7 +30,9 @@ from nivalis.cloud.local.state import CLIENT, USER, State
 from nivalis.cloud.orbit import Orbit
 from nivalis.fetch.network import Network
 
-NETWORK = Network({}, attempts=2, timeout=20)
+# What a test waits for comes for sure, if not soon on a machine that is busy; in seconds.
+PATIENCE = 900.0
+NETWORK = Network({}, timeout=PATIENCE)
 
 
 class NoMachines:
@@ -56,6 +58,9 @@ class NoMachines:
 
     async def snapshot(self, identifier: str, target: str) -> None:
         Path(target).write_bytes(bytes(1 << 20))
+
+    def is_running(self, identifier: str) -> bool:
+        return identifier in self.running
 
     async def refresh(self) -> None:
         return
@@ -168,11 +173,13 @@ def run_cloud(folder: Path, *, machines: Any = None, library: bool = True) -> It
     thread = threading.Thread(target=lambda: asyncio.run(main()), name="cloud")
     thread.start()
     try:
-        assert ready.wait(60)
+        assert ready.wait(PATIENCE)
         yield running
     finally:
         server.should_exit = True
-        thread.join(60)
+        # What it still does, it does with the state.
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
         cloud.state.close()
         if os.environ.get("NIVALIS_CLOUD_LOG"):
             print(*log, sep="\n")

@@ -102,6 +102,6 @@ def run_ftps(folder: Path) -> Iterator[FtpsServer]:
     thread.start()
     try:
         yield server
-        thread.join(30)
+        thread.join(900)
     finally:
         server.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.cloud_server import Fault, RunningCloud
+from cloud.cloud_server import PATIENCE, Fault, RunningCloud
 from nivalis.cloud.auth import MemoryTokens, Tokens
 from nivalis.cloud.errors import (
     AuthenticationError,
@@ -40,7 +40,7 @@ def _register(running: RunningCloud, folder: Path) -> Image:
     orbit.upload("images", "disk.raw", _image_file(folder))
     image = cloud.images.register(http_url=orbit.temp_url("images", "disk.raw"), name="NixOS")
     assert image.status == "creating"
-    return cloud.images.wait(image.id, {"available"}, deadline=60)
+    return cloud.images.wait(image.id, {"available"}, deadline=PATIENCE)
 
 
 def test_resources_of_a_new_cloud(running: RunningCloud) -> None:
@@ -65,7 +65,7 @@ def test_image_from_orbit(running: RunningCloud, tmp_path: Path) -> None:
         cloud.images.destroy(image.id)
     cloud.images.unlock(image.id)
     cloud.images.destroy(image.id)
-    assert cloud.images.wait(image.id, {"deleted"}, deadline=60).id == image.id
+    assert cloud.images.wait(image.id, {"deleted"}, deadline=PATIENCE).id == image.id
     assert cloud.images.list() == []
 
 
@@ -79,7 +79,7 @@ def test_import_that_fails(running: RunningCloud, tmp_path: Path, content: bytes
     orbit.upload("images", file.name, file)
     image = cloud.images.register(http_url=orbit.temp_url("images", file.name))
     with pytest.raises(FailedResourceError, match=f"`{image.id}` is failed"):
-        cloud.images.wait(image.id, {"available"}, deadline=60)
+        cloud.images.wait(image.id, {"available"}, deadline=PATIENCE)
 
 
 def test_image_that_names_another_file_is_refused(running: RunningCloud, tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_image_that_names_another_file_is_refused(running: RunningCloud, tmp_pat
     orbit, cloud = running.orbit(), running.client()
     orbit.upload("images", made.name, made)
     image = cloud.images.register(http_url=orbit.temp_url("images", made.name))
-    assert cloud.images.wait(image.id, {"failed"}, deadline=60, failed=()).status == "failed"
+    assert cloud.images.wait(image.id, {"failed"}, deadline=PATIENCE, failed=()).status == "failed"
 
 
 def test_address_where_nothing_is(running: RunningCloud) -> None:
     cloud = running.client()
     image = cloud.images.register(http_url=f"{running.base}/1.0/nothing")
     with pytest.raises(FailedResourceError):
-        cloud.images.wait(image.id, {"available"}, deadline=60)
+        cloud.images.wait(image.id, {"available"}, deadline=PATIENCE)
 
 
 def test_life_of_a_server(running: RunningCloud, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_life_of_a_server(running: RunningCloud, tmp_path: Path) -> None:
     server = cloud.servers.launch(image.id, name="web", user_data=b"#!/bin/sh\n", cloud_ip=True)
     assert server.status == "creating" and server.interfaces[0].ipv4_address.startswith("10.")
     assert server.interfaces[0].mac_address.startswith("02:24:19:")
-    server = cloud.servers.wait(server.id, {"active"}, deadline=60)
+    server = cloud.servers.wait(server.id, {"active"}, deadline=PATIENCE)
     assert server.fqdn == f"{server.id}.gb1.brightbox.com" and server.hostname == server.id
     (address,) = cloud.cloud_ips.list()
     assert address.destination == server.id and address.status == "mapped"
@@ -116,13 +116,13 @@ def test_life_of_a_server(running: RunningCloud, tmp_path: Path) -> None:
         cloud.cloud_ips.destroy(address.id)
     # The answer shows the state before it.
     assert cloud.servers.act(server.id, "stop").status == "active"
-    cloud.servers.wait(server.id, {"inactive"}, deadline=60)
+    cloud.servers.wait(server.id, {"inactive"}, deadline=PATIENCE)
     assert cloud.servers.act(server.id, "start").status == "inactive"
-    cloud.servers.wait(server.id, {"active"}, deadline=60)
+    cloud.servers.wait(server.id, {"active"}, deadline=PATIENCE)
     snapshot = cloud.servers.snapshot(server.id)
-    assert cloud.images.wait(snapshot, {"available"}, deadline=60).source_type == "snapshot"
+    assert cloud.images.wait(snapshot, {"available"}, deadline=PATIENCE).source_type == "snapshot"
     cloud.servers.destroy(server.id)
-    assert cloud.servers.wait(server.id, {"deleted"}, deadline=60).deleted_at
+    assert cloud.servers.wait(server.id, {"deleted"}, deadline=PATIENCE).deleted_at
     assert cloud.cloud_ips.get(address.id).status == "unmapped"
     cloud.cloud_ips.destroy(address.id)
 
@@ -225,7 +225,7 @@ def test_no_secret_is_told(running: RunningCloud) -> None:
 
 
 def test_an_answer_waits_for_the_body_that_it_refuses(running: RunningCloud) -> None:
-    connection = http.client.HTTPConnection(running.base.removeprefix("http://"), timeout=60)
+    connection = http.client.HTTPConnection(running.base.removeprefix("http://"), timeout=PATIENCE)
     connection.putrequest("POST", "/1.0/images")
     connection.putheader("Content-Length", "2000000")
     connection.putheader("Connection", "close")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ TCP, UDP, ICMP = 6, 17, 1
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(tmp_path / "state.sqlite")
+def state(tmp_path: Path) -> Iterator[State]:
+    made = State(tmp_path / "state.sqlite")
+    yield made
+    made.close()
 
 
 def _firewall(state: State, *rules: Document, clock: list[float] | None = None) -> Firewall:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cloud.cloud_server import RunningCloud, run_cloud
+from cloud.cloud_server import PATIENCE, RunningCloud, run_cloud
 from cloud.guest import make_guest, missing
 from nivalis.cloud.local.machines import QemuMachines
 from nivalis.cloud.models import Server
@@ -21,8 +21,6 @@ from nivalis.cloud.models import Server
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "")
 
 KEY = "ssh-ed25519 AAAA you@here"
-# Emulated and beside other work, a boot may take a while.
-BOOT = 240.0
 
 HELLO = """
 mkdir -p /www; echo hello >/www/index.html
@@ -47,7 +45,7 @@ class Servers:
         orbit = running.orbit()
         orbit.upload("images", "guest.img", make_guest())
         image = self.cloud.images.register(http_url=orbit.temp_url("images", "guest.img"), name="guest")
-        self.image = self.cloud.images.wait(image.id, {"available"}, deadline=120).id
+        self.image = self.cloud.images.wait(image.id, {"available"}, deadline=PATIENCE).id
 
     def launch(self, script: str, **options: Any) -> Server:
         options.setdefault("server_type", "typ-nano0")
@@ -81,7 +79,7 @@ class Servers:
 
 
 def wait_until(is_true: Callable[[], bool], describe: Callable[[], str] = str) -> None:
-    end = time.monotonic() + BOOT
+    end = time.monotonic() + PATIENCE
     while not is_true():
         assert time.monotonic() < end, describe()
         time.sleep(0.2)
@@ -114,7 +112,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 def test_metadata_cloud_ip_and_firewall(servers: Servers) -> None:
     cloud = servers.cloud
     server = servers.launch(HELLO, name="web", cloud_ip=True)
-    cloud.servers.wait(server.id, {"active"}, deadline=BOOT)
+    cloud.servers.wait(server.id, {"active"}, deadline=PATIENCE)
     said = servers.wait_for(server, "GUEST ready")
     ipv4 = server.interfaces[0].ipv4_address
     assert f"GUEST serial {server.fqdn}" in said
@@ -130,7 +128,8 @@ def test_metadata_cloud_ip_and_firewall(servers: Servers) -> None:
     assert f"GUEST nameserver {ipaddress.ip_address(ipv4) - 1}" in said
 
     (address,) = cloud.cloud_ips.list()
-    assert fetch(address.public_ip, servers.port(address.public_ip, 80)) == "hello"
+    page = servers.port(address.public_ip, 80)
+    wait_until(lambda: fetch(address.public_ip, page) == "hello")
     # A rule more, and its port is open; one less, and it is closed.
     (group,) = cloud.server_groups.list()
     assert group.firewall_policy is not None
@@ -141,14 +140,14 @@ def test_metadata_cloud_ip_and_firewall(servers: Servers) -> None:
         rule = cloud.firewall_rules.create(fields)
         port = servers.port(address.public_ip, 8080)
     assert port == 18080
-    assert fetch(address.public_ip, port) == "hello"
+    wait_until(lambda: fetch(address.public_ip, port) == "hello")
     cloud.firewall_rules.destroy(rule.id)
     wait_until(lambda: fetch(address.public_ip, port) == "ConnectionRefusedError")
     cloud.cloud_ips.unmap(address.id)
     wait_until(lambda: servers.machines.forwards(server.id) == [])
 
     cloud.servers.destroy(server.id)
-    cloud.servers.wait(server.id, {"deleted"}, deadline=BOOT)
+    cloud.servers.wait(server.id, {"deleted"}, deadline=PATIENCE)
     assert not servers.running.cloud.places.server(server.id).exists()
 
 
@@ -162,39 +161,40 @@ def test_neighbours_and_the_firewall_between_them(servers: Servers) -> None:
     first, second = (one.interfaces[0].ipv4_address for one in (web, other))
     for one in (web, other):
         servers.wait_for(one, "GUEST ready")
-    asked = [first, second, f"[{web.interfaces[0].ipv6_address}]"]
-    ask = "timeout 15 wget -q -O /page http://{}/ && grep hello /page && echo GUEST reached {} || echo GUEST no way to {}\n"
-    # An address of IPv6 is tried for a moment, whether it is anybody else's.
-    asker = servers.launch("sleep 3\n" + "".join(ask.replace("{}", one) for one in asked))
+    # What can be reached is asked for until it is: an address of IPv6 is tried for a moment, whether it is anybody else's.
+    reach = "until timeout 15 wget -q -O /page http://{}/ && grep hello /page; do sleep 1; done; echo GUEST reached {}\n"
+    fail = "timeout 15 wget -q -O /page http://{}/ || echo GUEST no way to {}\n"
+    third = f"[{web.interfaces[0].ipv6_address}]"
+    asker = servers.launch(reach.replace("{}", first) + fail.replace("{}", second) + reach.replace("{}", third))
     said = servers.wait_for(asker, "GUEST ready")
-    assert f"GUEST reached {first}" in said and f"GUEST no way to {second}" in said and f"GUEST reached {asked[2]}" in said
+    assert f"GUEST reached {first}" in said and f"GUEST no way to {second}" in said and f"GUEST reached {third}" in said
 
 
 def test_power(servers: Servers) -> None:
     cloud = servers.cloud
     server = servers.launch("echo GUEST boot; sleep 1; poweroff -f")
     # A guest that powers off by itself is a server that is inactive.
-    cloud.servers.wait(server.id, {"inactive"}, deadline=BOOT)
+    cloud.servers.wait(server.id, {"inactive"}, deadline=PATIENCE)
     snapshot = cloud.servers.snapshot(server.id)
-    assert cloud.images.wait(snapshot, {"available"}, deadline=120).virtual_size == 4096
+    assert cloud.images.wait(snapshot, {"available"}, deadline=PATIENCE).virtual_size == 4096
     cloud.servers.update(server.id, {"user_data": "ZWNobyBHVUVTVCBhZ2Fpbgo="})
     cloud.servers.act(server.id, "start")
     servers.wait_for(server, "GUEST again")
     running = cloud.servers.snapshot(server.id)
-    assert cloud.images.wait(running, {"available"}, deadline=120).ancestor is not None
+    assert cloud.images.wait(running, {"available"}, deadline=PATIENCE).ancestor is not None
     cloud.servers.act(server.id, "reset")
     wait_until(lambda: servers.console(server).count("GUEST again") == 2)
     servers.wait_for(server, "GUEST ready", 2)
     cloud.servers.act(server.id, "shutdown")
-    cloud.servers.wait(server.id, {"inactive"}, deadline=BOOT)
+    cloud.servers.wait(server.id, {"inactive"}, deadline=PATIENCE)
     assert "GUEST power button" in servers.console(server)
 
 
 def test_machine_that_cannot_start(servers: Servers) -> None:
     server = servers.launch("")
-    servers.cloud.servers.wait(server.id, {"active"}, deadline=BOOT)
+    servers.cloud.servers.wait(server.id, {"active"}, deadline=PATIENCE)
     servers.cloud.servers.act(server.id, "stop")
-    servers.cloud.servers.wait(server.id, {"inactive"}, deadline=BOOT)
+    servers.cloud.servers.wait(server.id, {"inactive"}, deadline=PATIENCE)
     os.unlink(servers.running.cloud.places.server(server.id) / "disk.qcow2")
     servers.cloud.servers.act(server.id, "start")
     # It stays what it was, and the log says why.

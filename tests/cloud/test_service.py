@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud.cloud_server import PATIENCE
 from cloud.guest import make_guest, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "")
-
-BOOT = 240.0
 
 
 class User:
@@ -35,7 +34,7 @@ class User:
         module = {"nivalis": "nivalis.cli", "brightbox": "nivalis.cli.brightbox"}[program]
         code = f"import sys; sys.argv[0] = {program!r}; from {module} import main; main()"
         command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=BOOT, check=False)
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def ok(self, program: str, *arguments: str) -> str:
         done = self.run(program, *arguments)
@@ -58,7 +57,7 @@ class User:
         return found
 
     def wait_for(self, server: str, text: str, times: int = 1) -> None:
-        end = time.monotonic() + BOOT
+        end = time.monotonic() + PATIENCE
         console = self.places / "servers" / server / "console.log"
         while not console.exists() or console.read_text(errors="replace").count(text) < times:
             assert time.monotonic() < end
@@ -89,7 +88,7 @@ def test_walk(user: User, tmp_path: Path) -> None:
     password = dict(line.split("\t") for line in rows.splitlines())["library_ftp_password"]
     if shutil.which("curl"):
         address = f"ftp://acc-local:{password}@{status['library']}/incoming/"
-        subprocess.run(["curl", "-sS", "--noproxy", "*", "-T", disk, address], check=True, timeout=120)
+        subprocess.run(["curl", "-sS", "--noproxy", "*", "-T", disk, address], check=True, timeout=PATIENCE)
         shown = user.ok("brightbox", "images", "register", "-a", "x86_64", "-n", "NixOS", "-s", "nixos.qcow2")
         assert shown.splitlines()[1].split() == ["id", "owner", "type", "created_on", "status", "size", "arch", "name"]
         assert shown.splitlines()[3].split()[-1] == "NixOS"
@@ -124,7 +123,7 @@ def test_walk(user: User, tmp_path: Path) -> None:
     pid = int(str(again["pid"]))
     assert len(user.machines()) == 1
     os.kill(pid, signal.SIGKILL)
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while user.machines():
         assert time.monotonic() < end
         time.sleep(0.1)

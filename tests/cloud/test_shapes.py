@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.cloud_server import RunningCloud
+from cloud.cloud_server import PATIENCE, RunningCloud
 from nivalis.cloud import models
 from nivalis.cloud.errors import AnswerError
 
@@ -33,10 +33,10 @@ RULE = """id resource_type url firewall_policy protocol source source_port desti
 
 
 def _get(running: RunningCloud, path: str) -> Any:
-    token = running.state.add_token("cli-local", 60)
+    token = running.state.add_token("cli-local", 7200)
     # Older clients call the scheme so.
     request = urllib.request.Request(f"{running.base}/1.0/{path}", headers={"Authorization": f"OAuth {token}"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return json.load(answer)
 
 
@@ -45,9 +45,9 @@ def test_fields_of_the_local_cloud(running: RunningCloud, tmp_path: Path) -> Non
     file.write_bytes(bytes(1 << 20))
     cloud, orbit = running.client(), running.orbit()
     orbit.upload("images", "disk.raw", file)
-    image = cloud.images.wait(cloud.images.register(http_url=orbit.temp_url("images", "disk.raw")).id, {"available"}, deadline=60)
+    image = cloud.images.wait(cloud.images.register(http_url=orbit.temp_url("images", "disk.raw")).id, {"available"}, deadline=PATIENCE)
     server = cloud.servers.launch(image.id, cloud_ip=True)
-    cloud.servers.wait(server.id, {"active"}, deadline=60)
+    cloud.servers.wait(server.id, {"active"}, deadline=PATIENCE)
     shown = _get(running, f"servers/{server.id}")
     assert set(shown) == set(SERVER.split())
     assert set(_get(running, "servers")[0]) == set(SERVER.split()) - {"user_data", "console_url", "console_token", "console_token_expires"}
@@ -70,7 +70,7 @@ def test_addresses_follow_the_plan_of_recorded_servers(running: RunningCloud, tm
     file.write_bytes(bytes(1 << 20))
     cloud, orbit = running.client(), running.orbit()
     orbit.upload("images", "disk.raw", file)
-    image = cloud.images.wait(cloud.images.register(http_url=orbit.temp_url("images", "disk.raw")).id, {"available"}, deadline=60)
+    image = cloud.images.wait(cloud.images.register(http_url=orbit.temp_url("images", "disk.raw")).id, {"available"}, deadline=PATIENCE)
     for _ in range(5):
         (interface,) = cloud.servers.launch(image.id, server_type="typ-nano0").interfaces
         numbers = [int(part) for part in interface.ipv4_address.split(".")]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.cloud_server import Fault, RunningCloud
+from cloud.cloud_server import PATIENCE, Fault, RunningCloud
 from cloud.ftps_server import run_ftps
 from nivalis.cloud.errors import AuthenticationError, UploadError
 from nivalis.cloud.ftp import check_library_name, upload_by_ftp
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 
 def _fetch(url: str, **headers: str) -> bytes:
     request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return bytes(answer.read())
 
 
@@ -153,32 +153,32 @@ def test_library(running: RunningCloud, file: Path) -> None:
     assert account.library_ftp_user == "acc-local" and account.library_ftp_password
     seen: list[int] = []
     upload_by_ftp(
-        account.library_ftp_host, account.id, account.library_ftp_password, file, on_progress=lambda done, size: seen.append(done), timeout=30
+        account.library_ftp_host, account.id, account.library_ftp_password, file, on_progress=lambda done, size: seen.append(done), timeout=PATIENCE
     )
     assert seen[-1] == file.stat().st_size
     image = cloud.images.register(source="disk.img")
-    assert cloud.images.wait(image.id, {"available"}, deadline=60).virtual_size == 6
+    assert cloud.images.wait(image.id, {"available"}, deadline=PATIENCE).virtual_size == 6
     assert list(running.cloud.places.incoming.iterdir()) == []
 
 
 def test_library_with_a_wrong_password(running: RunningCloud, file: Path) -> None:
     running.client().accounts.reset_ftp_password()
     with pytest.raises(AuthenticationError, match="library refuses the password"):
-        upload_by_ftp(running.cloud.library, "acc-local", "wrong", file, timeout=30)
+        upload_by_ftp(running.cloud.library, "acc-local", "wrong", file, timeout=PATIENCE)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_library_by_curl(running: RunningCloud, file: Path) -> None:
     password = running.client().accounts.reset_ftp_password().library_ftp_password
     target = f"ftp://acc-local:{password}@{running.cloud.library}/incoming/"
-    subprocess.run(["curl", "--silent", "--show-error", "--noproxy", "*", "-T", str(file), target], check=True, timeout=60)
+    subprocess.run(["curl", "--silent", "--show-error", "--noproxy", "*", "-T", str(file), target], check=True, timeout=PATIENCE)
     assert (running.cloud.places.incoming / "disk.img").read_bytes() == file.read_bytes()
 
 
 def test_library_that_offers_tls(tmp_path: Path, file: Path) -> None:
     with run_ftps(tmp_path) as server:
         context = ssl.create_default_context(cafile=server.certificate)
-        upload_by_ftp(server.address, "acc-abcde", "s3cret", file, context=context, timeout=30)
+        upload_by_ftp(server.address, "acc-abcde", "s3cret", file, context=context, timeout=PATIENCE)
     assert server.files == {"incoming/disk.img": file.read_bytes()}
     assert server.clear == ["AUTH TLS"] and "PASS s3cret" in server.private and "PROT P" in server.private
 
@@ -187,7 +187,7 @@ def test_library_without_tls_elsewhere_is_not_told_the_password(running: Running
     # Another name for this machine, which does not look like it.
     elsewhere = running.cloud.library.replace("127.0.0.1", "0.0.0.0")
     with pytest.raises(UploadError, match="library offers no TLS"):
-        upload_by_ftp(elsewhere, "acc-local", "s3cret", file, timeout=30)
+        upload_by_ftp(elsewhere, "acc-local", "s3cret", file, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "..\\x", ""])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloud.cloud_server import Fault
+from cloud.cloud_server import PATIENCE, Fault
 from deploy.world import World
 from nivalis.cloud.errors import CloudError, InvalidRequestError, UnavailableError, UnreachableError
 from nivalis.deploy.account import look_up
@@ -235,7 +235,7 @@ def test_interrupted_at_any_request_it_is_gone_on_with(world: World) -> None:
         return opened
 
     world.cloud.ask = counted_ask
-    for number in range(100):
+    for number in range(1000):
         left[0] = number
         try:
             world.deploy(target, orbit=counted_orbit)
@@ -278,7 +278,7 @@ def test_a_server_that_ends_before_it_answers(world: World) -> None:
         if not stopped:
             stopped.append(server.id)
             world.cloud.servers.act(server.id, "stop")
-            world.cloud.servers.wait(server.id, {"inactive"}, deadline=60)
+            world.cloud.servers.wait(server.id, {"inactive"}, deadline=PATIENCE)
         return world.address
 
     with pytest.raises(SilentServerError, match="server is inactive before it has let us in"):
@@ -341,6 +341,18 @@ def test_what_is_chosen_when_a_server_is_made(world: World) -> None:
     world.deploy(world.target("web", system, cloud_ip="new", server_type="nano"))
     plan = world.plan(world.target("web", system, server_type="1gb.ssd", zone="gb1-b"))
     assert plan.steps == () and len(plan.notes) == 2 and "type nano" in plan.notes[0]
+
+
+def test_network_storage(world: World) -> None:
+    system = world.make_system("one")
+    world.server.boot(system)
+    with pytest.raises(DeployError, match=r"has a disk of its own: `1gb.ssd`") as error:
+        world.deploy(world.target("web", system, cloud_ip="new", volume_size=50_000))
+    assert "`2gb.nbs`" in str(error.value) and world.resources() == (0, 0, 0, 0)
+    for name, size, wanted in (("web", 50_000, 50_000), ("web-2", 0, 40_960)):
+        world.deploy(world.target(name, system, cloud_ip="new", server_type="2gb.nbs", volume_size=size))
+        server = look_up(world.cloud, name).server
+        assert server is not None and world.running.state.get(server.id)["disk_size"] == wanted
 
 
 def test_a_server_that_would_let_nobody_in(world: World) -> None:

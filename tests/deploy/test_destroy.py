@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from deploy.world import World
 from nivalis.cloud.config import ClientConfig, ConfigFile
 from nivalis.cloud.errors import ConflictError
 from nivalis.cloud.local.state import CLIENT
+from nivalis.cloud.models import Volume
 from nivalis.deploy.account import find_objects, look_up
 from nivalis.deploy.apply import CloudTools
 from nivalis.deploy.destroy import apply_destruction, plan_destruction
+from nivalis.deploy.lock import hold, locks_folder
 
 
 def _tools(world: World, **changes: Any) -> CloudTools:
@@ -59,6 +62,19 @@ def test_an_address_that_was_given_stays(world: World) -> None:
     assert world.resources() == (0, 0, 1, 0) and world.cloud.cloud_ips.get(given.id).destination == ""
 
 
+def test_volumes_that_a_server_boots_from(world: World) -> None:
+    _deploy(world, "web")
+    found = look_up(world.cloud, "web")
+    assert found.server is not None
+    # The cloud of this machine has none, and says so; another one may have destroyed them with the server.
+    volumes = (Volume(id="vol-boots", boot=True, size=40960), Volume(id="vol-given"))
+    what = plan_destruction("web", replace(found, server=replace(found.server, volumes=volumes)), world.running.orbit())
+    assert [step.name for step in what.steps if step.kind == "volume"] == ["vol-boots"]
+    apply_destruction(what, _tools(world))
+    assert world.running.asked("DELETE", "/1.0/volumes/vol-boots") == 1 and world.running.asked("DELETE", "/1.0/volumes/vol-given") == 0
+    assert world.resources() == (0, 0, 0, 0)
+
+
 def test_what_passes(world: World) -> None:
     _deploy(world, "web")
     for method, path, status in (("DELETE", "/1.0/servers", 503), ("DELETE", "/1.0/cloud_ips", 409), ("DELETE", "/1.0/images", 503)):
@@ -91,7 +107,7 @@ def test_interrupted_at_any_request_it_is_gone_on_with(world: World) -> None:
         return ask(*words)
 
     world.cloud.ask = counted
-    for number in range(60):
+    for number in range(1000):
         left[0] = number
         try:
             _destroy(world, "web")
@@ -104,15 +120,20 @@ def test_interrupted_at_any_request_it_is_gone_on_with(world: World) -> None:
     assert world.resources() == (0, 0, 0, 0)
 
 
-def _run(world: World, *words: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
-    """A command against the cloud of the test; with `typed`, somebody sits at a terminal and types that."""
+def _environment(world: World) -> dict[str, str]:
+    """A user's of the test's cloud."""
     home = world.folder / "home"
     if not home.exists():
         config = ConfigFile(home / ".brightbox")
         base = world.running.base
         config.put(ClientConfig("test", CLIENT, world.running.state.secret(CLIENT), base, base, f"{base}/v1"))
         config.write()
-    environment = {**os.environ, "HOME": str(home), "NIVALIS_CLOUD": str(world.folder / "none")}
+    return {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "NIVALIS_CLOUD": str(world.folder / "none")}
+
+
+def _run(world: World, *words: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
+    """A command against the cloud of the test; with `typed`, somebody sits at a terminal and types that."""
+    environment = _environment(world)
     command = [str(Path(sys.executable).parent / "nivalis"), *words]
     if typed is None:
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL)
@@ -146,3 +167,19 @@ def test_the_command_asks_first(world: World) -> None:
     assert (again.returncode, again.stderr) == (0, "there is nothing of `web`\n")
     assert "there is nothing" in _run(world, "destroy", "web", "--yes").stderr
     assert "error[deploy-name]" in _run(world, "destroy", "we/b").stderr
+
+
+def test_one_at_a_time(world: World) -> None:
+    _deploy(world, "web")
+    environment = _environment(world)
+    command = [str(Path(sys.executable).parent / "nivalis"), "destroy", "web", "--yes"]
+    with hold(locks_folder(environment), world.running.base, "web", lambda process: None):
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+        assert process.stderr is not None
+        assert process.stderr.readline() == f"waiting for process {os.getpid()}, which is deploying or destroying web\n"
+        # To look is allowed.
+        assert "destroy  server" in _run(world, "destroy", "web", "--dry-run").stdout
+        assert world.resources() == (1, 1, 1, 0)
+    with process:
+        assert "destroying server" in process.communicate()[1] and process.returncode == 0
+    assert world.resources() == (0, 0, 0, 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nivalis.cli.cloud_desk import CANNOT_AUTHENTICATE, Desk
-from nivalis.cli.deploying import ConsoleTalk, client_options, make_tools, print_steps
+from nivalis.cli.deploying import ConsoleTalk, client_options, make_tools, one_at_a_time, print_steps
 from nivalis.cli.failures import report, run
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _DEFINITION = "etc/nixos/configuration.nix"
 @click.option("--cloud-ip", is_flag=True, help="Have a Cloud IP lead to it; a new one, unless there is one already.")
 @click.option("--address", default="", metavar="CIP", help="Have this Cloud IP lead to it, by its identifier.")
 @click.option("-t", "--type", "kind", default="", show_default="1gb.ssd", help="How large it is, when it is made.")
+@click.option("--volume-size", type=click.IntRange(0), default=0, help="Size of its volume in MiB, for a type with network storage, when it is made.")
 @click.option("-z", "--zone", default="", help="Where it is, when it is made.")
 @click.option("-g", "--group", "groups", multiple=True, metavar="GROUP", help="A group that it is in, by its identifier; else the default one.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
@@ -50,6 +51,7 @@ def command(
     cloud_ip: bool,
     address: str,
     kind: str,
+    volume_size: int,
     zone: str,
     groups: Sequence[str],
     dry_run: bool,
@@ -89,7 +91,7 @@ def command(
         for setting, value in settings:
             options.set(setting, value)
         systems = SystemDesk(options, dict(os.environ), file)
-        wanted = {"server_type": kind, "zone": zone, "groups": tuple(groups), "cloud_ip": "new" if cloud_ip else address}
+        wanted = {"server_type": kind, "volume_size": volume_size, "zone": zone, "groups": tuple(groups), "cloud_ip": "new" if cloud_ip else address}
         try:
             with systems.open() as opened:
                 target = _evaluate(systems, opened, configuration, name, wanted)
@@ -140,7 +142,7 @@ def _deploy(desk: Desk, systems: SystemDesk, store: Store, target: Target, patie
         return Path(store.real_path(path))
 
     tools = make_tools(desk, talk, store, build, patience)
-    with Deployment(target, tools) as deployment:
+    with one_at_a_time(desk, target.name, talk, is_needed=not dry_run), Deployment(target, tools) as deployment:
         found = look_up(tools.cloud, target.name)
         running = deployment.look(found)
         plan = make_plan(target, found, running)

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nivalis.deploy.plan import Step
     from nivalis.store.store import Store
 
-__all__ = ["ConsoleTalk", "client_options", "make_tools", "print_steps"]
+__all__ = ["ConsoleTalk", "client_options", "make_tools", "one_at_a_time", "print_steps"]
 
 _SSH = 22
 _CONSOLE = 64 << 10
@@ -76,6 +76,18 @@ class ConsoleTalk:
             if is_drawn:
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()
+
+
+@contextmanager
+def one_at_a_time(desk: Desk, name: str, talk: ConsoleTalk, *, is_needed: bool) -> Iterator[None]:
+    """While nothing else that is done from here changes what belongs to a name, where that `is_needed`.  Raises CloudConfigError, OSError."""
+    from nivalis.deploy.lock import hold, locks_folder
+
+    def tell(process: str) -> None:
+        talk.say(f"waiting for process {process}, which is deploying or destroying {name}")
+
+    with hold(locks_folder(os.environ), desk.chosen().api_url, name, tell) if is_needed else nullcontext():
+        yield
 
 
 def make_tools(desk: Desk, talk: ConsoleTalk, store: Store, build: Callable[[str, str], Path], patience: float) -> Tools:

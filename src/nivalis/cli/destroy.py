@@ -8,7 +8,7 @@ import sys
 import click
 
 from nivalis.cli.cloud_desk import CANNOT_AUTHENTICATE, Desk
-from nivalis.cli.deploying import ConsoleTalk, client_options, print_steps
+from nivalis.cli.deploying import ConsoleTalk, client_options, one_at_a_time, print_steps
 from nivalis.cli.failures import report, run
 
 __all__ = ["command"]
@@ -46,17 +46,19 @@ def _destroy(desk: Desk, name: str, *, yes: bool, dry_run: bool, as_json: bool) 
 
     talk = ConsoleTalk()
     tools = CloudTools(cloud=desk.cloud(), orbit=desk.orbit, talk=talk)
-    what = plan_destruction(name, look_up(tools.cloud, check_name(name), dying=True), tools.orbit())
-    print_steps(what.steps, print if dry_run and not as_json else talk.say)
-    if not what.steps:
-        talk.say(f"there is nothing of `{name}`")
-    elif not dry_run:
-        if not yes:
-            if not sys.stdin.isatty():
-                raise DeployError("nobody is there to say yes", code="deploy-unasked", hint="`--yes` says it")
-            if not _is_confirmed():
-                return 1
-        apply_destruction(what, tools)
+    check_name(name)
+    with one_at_a_time(desk, name, talk, is_needed=not dry_run):
+        what = plan_destruction(name, look_up(tools.cloud, name, dying=True), tools.orbit())
+        print_steps(what.steps, print if dry_run and not as_json else talk.say)
+        if not what.steps:
+            talk.say(f"there is nothing of `{name}`")
+        elif not dry_run:
+            if not yes:
+                if not sys.stdin.isatty():
+                    raise DeployError("nobody is there to say yes", code="deploy-unasked", hint="`--yes` says it")
+                if not _is_confirmed():
+                    return 1
+            apply_destruction(what, tools)
     if as_json:
         print(json.dumps({"name": name, "steps": [step._asdict() for step in what.steps], "done": not dry_run}, indent=2))
     return 0

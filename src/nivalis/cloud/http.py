@@ -30,6 +30,8 @@ __all__ = ["Answer", "FilePart", "HttpDoor", "hide_query"]
 # No answer of an API is longer; a body beyond it is not read.
 _LONGEST = 64 << 20
 _LOOPBACK = "127.0.0.1,localhost,::1"
+# How long a server on this very machine may be silent at least, in seconds: nothing gets lost on the way to it, so it is only busy.
+_BUSY = 300.0
 
 
 def hide_query(url: str) -> str:
@@ -74,7 +76,7 @@ class FilePart:
 
 
 class HttpDoor:
-    """Sends requests.  `timeout` is how long a server may be silent, in seconds."""
+    """Sends requests.  `timeout` is how long a server may be silent, in seconds; one on this machine has more."""
 
     def __init__(self, network: Network, *, timeout: float | None = None) -> None:
         # No proxy leads to this very machine.
@@ -95,13 +97,16 @@ class HttpDoor:
     ) -> Answer:
         """The answer, also of an error.  Raises UnreachableError."""
         shown = f"{method} {hide_query(url)}"
+        timeout = timeout or self._timeout
+        if urlsplit(url).hostname in _LOOPBACK.split(","):
+            timeout = max(timeout, _BUSY)
         length = {} if body is None else {"Content-Length": str(body.length if isinstance(body, FilePart) else len(body))}
         request = urllib.request.Request(url, method=method, data=body, headers={"User-Agent": "nivalis", **length, **(headers or {})})
         for name, value in (secrets or {}).items():
             request.add_unredirected_header(name, value)
         try:
             try:
-                response = self._opener.open(request, timeout=timeout or self._timeout)
+                response = self._opener.open(request, timeout=timeout)
             except urllib.error.HTTPError as error:
                 response = error
             with response:

@@ -5,10 +5,10 @@
     Deployment(target, tools).apply(plan)
 
 What it is: what an account has under a server's name (`look_up`), what is to be done about it (`make_plan`, `plan_destruction`), and doing it
-(`Deployment`, `apply_destruction`); and a server that is spoken to over ssh (`Ssh`, `RemoteMachine`).
+(`Deployment`, `apply_destruction`), one at a time (`hold`); and a server that is spoken to over ssh (`Ssh`, `RemoteMachine`).
 
-What always holds: nothing is kept on this machine.  What belongs together is known by names in the account, so an interrupted deployment is gone on
-with from anywhere, and each step first looks whether it has been done.
+What always holds: nothing is kept on this machine but a lock.  What belongs together is known by names in the account, so an interrupted deployment
+is gone on with from anywhere, and each step first looks whether it has been done.
 
 What it may import: `nivalis.cloud`, `nivalis.system`, `nivalis.store` and what is below them.
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nivalis.deploy.apply import CloudTools, Deployment, Tools
     from nivalis.deploy.destroy import apply_destruction, plan_destruction
     from nivalis.deploy.errors import DeployError
+    from nivalis.deploy.lock import hold
     from nivalis.deploy.machine import RemoteMachine
     from nivalis.deploy.plan import Plan, Step, Target, make_plan
     from nivalis.deploy.ssh import Ssh
@@ -39,6 +40,7 @@ __all__ = [
     "Target",
     "Tools",
     "apply_destruction",
+    "hold",
     "look_up",
     "make_plan",
     "plan_destruction",
@@ -58,6 +60,7 @@ __getattr__ = from_modules(
         "Target": "plan",
         "Tools": "apply",
         "apply_destruction": "destroy",
+        "hold": "lock",
         "look_up": "account",
         "make_plan": "plan",
         "plan_destruction": "destroy",

@@ -142,6 +142,7 @@ class Deployment:
         find_ssh(self._tools.ssh_program)
         if plan.has("create", "server"):
             check_key(self._cloud)
+            self._choose()
             self.image = self.ensure_image()
         self.server = self.ensure_server()
         if self._target.cloud_ip:
@@ -247,13 +248,26 @@ class Deployment:
     def _create_server(self) -> Server:
         target = self._target
         image = self.image or self.ensure_image()
-        kind = _find_by_handle(self._cloud.server_types.list(), target.server_type or DEFAULT_TYPE, "type")
-        zone = _find_by_handle(self._cloud.zones.list(), target.zone, "zone") if target.zone else ""
+        kind, zone = self._choose()
+        size = target.volume_size
 
         def launch() -> Server:
-            return self._cloud.servers.launch(image.id, name=target.name, server_type=kind, zone=zone, groups=target.groups)
+            return self._cloud.servers.launch(image.id, name=target.name, server_type=kind, zone=zone, groups=target.groups, volume_size=size)
 
         return create_once(self._tools, launch, lambda: find_server(self._cloud, target.name))
+
+    def _choose(self) -> tuple[str, str]:
+        """The identifiers of the type and the zone, the latter empty for the cloud's own choice.  Raises DeployError, CloudError."""
+        target = self._target
+        kinds = self._cloud.server_types.list()
+        kind = _find_by_handle(kinds, target.server_type or DEFAULT_TYPE, "type")
+        networked = [one for one in kinds if one.storage_type == "network"]
+        if target.volume_size and kind not in (one.id for one in networked):
+            names = ", ".join(f"`{one.handle}`" for one in networked) or "of which there are none here"
+            hint = f"a size is for types with network storage: {names}"
+            raise DeployError(f"type has a disk of its own: `{target.server_type or DEFAULT_TYPE}`", code="deploy-choice", hint=hint)
+        zone = _find_by_handle(self._cloud.zones.list(), target.zone, "zone") if target.zone else ""
+        return kind, zone
 
     # ---- its address ----
 

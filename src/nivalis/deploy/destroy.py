@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from nivalis.cloud.api import Collected
 from nivalis.cloud.errors import MissingResourceError
-from nivalis.cloud.models import CloudIp, Image, Resource, Server
+from nivalis.cloud.models import CloudIp, Image, Resource, Server, Volume
 from nivalis.cloud.orbit import Orbit
 from nivalis.deploy.account import Found, find_objects, leads_to
 from nivalis.deploy.apply import CloudTools, retry_conflict
@@ -36,12 +36,18 @@ class Destruction:
     objects: tuple[tuple[str, str], ...]
 
     @property
+    def volumes(self) -> Sequence[Volume]:
+        """What it boots from, where its type has network storage; others that it has were given to it, and stay."""
+        return [] if self.server is None else [one for one in self.server.volumes if one.boot]
+
+    @property
     def steps(self) -> Sequence[Step]:
         """In words."""
         found = []
         if self.server is not None:
             kind = self.server.server_type
             found.append(Step("destroy", "server", self.name, f"{self.server.id}, {kind.handle if kind else ''}, {self.server.status}"))
+        found += [Step("destroy", "volume", one.id, f"{one.size} MiB, which the server boots from") for one in self.volumes]
         found += [Step("destroy", "cloud ip", one.public_ip, one.id) for one in self.addresses]
         found += [Step("destroy", "image", one.name, f"{one.id}, {one.virtual_size} MiB, {one.status}") for one in self.images]
         found += [Step("destroy", "object", name, f"in {container}") for container, name in self.objects]
@@ -62,6 +68,9 @@ def apply_destruction(what: Destruction, tools: CloudTools) -> None:
         _destroy(tools, cloud.servers, what.server.id)
         with talk.waiting(f"server {what.server.id}") as tell:
             cloud.servers.wait(what.server.id, {"deleted"}, deadline=_DEADLINE, on_poll=lambda one: tell("being destroyed"))
+    for volume in what.volumes:
+        # It goes with its server, unless somebody has told it not to.
+        _destroy(tools, cloud.volumes, volume.id)
     for address in what.addresses:
         # The server that is gone has freed it, if not in this very moment.
         talk.say(f"destroying Cloud IP {address.public_ip}")

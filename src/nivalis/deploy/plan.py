@@ -36,7 +36,8 @@ class Target:
     """What is wanted.
 
     `image` is the store path of its image and `image_derivation` makes it.  `server_type` and `zone` are handles or identifiers, empty for
-    DEFAULT_TYPE and the cloud's own choice.  `cloud_ip` is empty for none, `new` for one of the server's name, or the identifier of one that there
+    DEFAULT_TYPE and the cloud's own choice; `volume_size` is that of its disk in MiB where the type has none of its own, 0 for the cloud's own
+    choice.  `cloud_ip` is empty for none, `new` for one of the server's name, or the identifier of one that there
     is.  `definition` is what the server keeps as its configuration.nix.
     """
 
@@ -45,6 +46,7 @@ class Target:
     image: str
     image_derivation: str
     server_type: str = ""
+    volume_size: int = 0
     zone: str = ""
     groups: tuple[str, ...] = ()
     cloud_ip: str = ""

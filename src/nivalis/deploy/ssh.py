@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
@@ -105,13 +106,16 @@ class Ssh:
                 assert process.stdin is not None
                 try:
                     write(process.stdin)
-                    process.stdin.close()
                 except BrokenPipeError:
                     # It has ended, and says why.
                     pass
                 except BaseException:
                     process.kill()
                     raise
+                finally:
+                    # It need not have read to the end, and what the buffer still has is refused like what was written.
+                    with suppress(BrokenPipeError):
+                        process.stdin.close()
             errors.seek(0)
             if process.returncode != 0:
                 raise self.failed(script, process.returncode, errors.read().decode(errors="replace"))

@@ -25,7 +25,7 @@ __all__ = ["ALIAS", "Running", "ask_status", "client_of", "find_port", "find_run
 
 ALIAS = "local"
 # A busy machine may take its time; the machines of a service that ends have theirs to shut down.
-_STARTING, _STOPPING = 60.0, 60.0
+_STARTING, _STOPPING = 300.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Machines(Protocol):
     async def snapshot(self, identifier: str, target: str) -> None:
         """Copy its disk, as it is now, into a new file of qcow2."""
 
+    def is_running(self, identifier: str) -> bool: ...
+
     async def refresh(self) -> None:
         """Firewalls or addresses have changed."""
 

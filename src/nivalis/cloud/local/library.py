@@ -44,7 +44,7 @@ class Library:
     def __init__(self, cloud: LocalCloud) -> None:
         logging.getLogger("aioftp").setLevel(logging.CRITICAL)
         self._server = aioftp.Server(
-            _Owner(cloud), block_size=_BLOCK, idle_timeout=_IDLE, wait_future_timeout=30, maximum_connections=64, welcome_message="image library"
+            _Owner(cloud), block_size=_BLOCK, idle_timeout=_IDLE, wait_future_timeout=_IDLE, maximum_connections=64, welcome_message="image library"
         )
 
     async def start(self, host: str, port: int) -> str:

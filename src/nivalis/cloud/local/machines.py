@@ -33,7 +33,7 @@ from nivalis.cloud.local.network import Networks, Wire, user_network_options
 __all__ = ["Forward", "QemuMachines", "find_qemu", "has_kvm"]
 
 # How long a machine may take to open its sockets, to end by itself when it is told to, and when it is asked to.
-_OPENING, _ENDING, _GRACE = 60.0, 10.0, 15.0
+_OPENING, _ENDING, _GRACE = 300.0, 10.0, 15.0
 # Ports that are opened where a rule opens all, and the most that are opened for one address.
 _USUAL_PORTS = (22, 80, 443)
 _MOST_PORTS = 64
@@ -181,6 +181,9 @@ class QemuMachines:
         await machine.monitor.execute("job-dismiss", id=job["job-id"])
         if "error" in found:
             raise LocalCloudError(f"snapshot failed: {found['error']}")
+
+    def is_running(self, identifier: str) -> bool:
+        return identifier in self._running
 
     async def refresh(self) -> None:
         state = self._cloud.state

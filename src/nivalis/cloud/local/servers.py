@@ -24,6 +24,8 @@ from nivalis.cloud.local.state import ACCOUNT, REGION, Document, now
 __all__ = ["Servers"]
 
 _DEFAULT_TYPE = "typ-w0hf9"
+# Of a server of network storage that is made from an image, in MB.
+_BOOT_VOLUME = 40960
 # The first part of a zone's IPv6 networks.
 _ZONE_NETWORK = 0x110
 
@@ -42,7 +44,8 @@ class Servers(Kind):
         address = fields.get("cloud_ip")
         if address and str(address).lower() != "true":
             self.need(address, "cloud_ip")
-        if image["virtual_size"] > kind["disk_size"] or image["min_ram"] > kind["ram"]:
+        disk = kind["disk_size"] or self._volume_size(fields)
+        if image["virtual_size"] > disk or image["min_ram"] > kind["ram"]:
             raise Problem(422, "unprocessable_entity", f"Image is too large for the server type {kind['handle']}")
         self._check_limit(kind)
         document = self.state.add(
@@ -58,6 +61,7 @@ class Servers(Kind):
                 "user_data": self._user_data(fields.get("user_data")),
                 "image": image["id"],
                 "server_type": kind["id"],
+                "disk_size": disk,
                 "zone": zone["id"],
                 "server_groups": groups,
                 "compatibility_mode": bool(fields.get("compatibility_mode", image.get("compatibility_mode"))),
@@ -81,6 +85,15 @@ class Servers(Kind):
         if image["status"] not in ("available", "deprecated"):
             raise Problem(409, "resource_conflict", f"{image['id']} is {image['status']}")
         return image
+
+    @staticmethod
+    def _volume_size(fields: Document) -> int:
+        """How large the volume is that a server of network storage boots from, here no more than its disk."""
+        volumes = fields.get("volumes") or [{}]
+        size = volumes[0].get("size") or _BOOT_VOLUME
+        if not isinstance(size, int) or size < 1:
+            raise Problem(422, "unprocessable_entity", "Size is invalid")
+        return size
 
     def _user_data(self, given: Any) -> str | None:
         if not given:
@@ -199,7 +212,8 @@ class Servers(Kind):
             fqdn=document["fqdn"],
             cores=kind["cores"],
             ram=kind["ram"],
-            disk=kind["disk_size"],
+            # Of a server that was made before there was a choice, its type says it.
+            disk=document.get("disk_size") or kind["disk_size"],
             image=document["image"],
             mac=interface["mac_address"],
             ipv4=interface["ipv4_address"],
@@ -233,6 +247,9 @@ class Servers(Kind):
             return
         if not self.cloud.settle(document, "active", of=before, started_at=now()):
             await self.cloud.machines.stop(document["id"])
+        elif not self.cloud.machines.is_running(document["id"]):
+            # It was over before it was known to have begun.
+            self.ended(document["id"])
 
     def ended(self, identifier: str) -> None:
         """Its machine has ended, by itself or not."""

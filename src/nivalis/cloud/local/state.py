@@ -29,13 +29,13 @@ create index if not exists documents_of_kind on documents (kind, number);
 create table if not exists tokens (token text primary key, client text not null, is_refresh integer not null, expires real not null);
 create table if not exists facts (name text primary key, value text not null);
 """
-# RAM in MB, disk in MB; sizes as the real cloud's smaller types have them, and one that is enough for a test.
+# RAM in MB, disk in MB, none for network storage; sizes as the real cloud's smaller types have them, and one that is enough for a test.
 _TYPES: tuple[tuple[str, str, int, int, int], ...] = (
     ("typ-nano0", "nano", 256, 1, 4096),
     ("typ-half0", "512mb.ssd", 512, 1, 20480),
     ("typ-w0hf9", "1gb.ssd", 1024, 1, 30720),
 )
-_TYPES += (("typ-two00", "2gb.ssd", 2048, 2, 61440), ("typ-four0", "4gb.ssd", 4096, 2, 122880))
+_TYPES += (("typ-two00", "2gb.ssd", 2048, 2, 61440), ("typ-four0", "4gb.ssd", 4096, 2, 122880), ("typ-nbs00", "2gb.nbs", 2048, 2, 0))
 _RULES: tuple[Document, ...] = (
     {"destination": "any"},
     {"source": "any", "protocol": "icmp", "icmp_type_name": "echo-request"},
@@ -148,7 +148,8 @@ class State:
             self.add("zone", "zon", {"handle": handle})
         for identifier, handle, ram, cores, disk in _TYPES:
             fields = {"name": handle.upper(), "handle": handle, "ram": ram, "cores": cores, "disk_size": disk}
-            self.add("server_type", "typ", {"id": identifier, **fields, "status": "available", "storage_type": "local"})
+            storage = {"storage_type": "local" if disk else "network"}
+            self.add("server_type", "typ", {"id": identifier, **fields, "status": "available", **storage})
         group = self.add("server_group", "grp", {"name": "default", "description": "All new servers", "default": True, "created_at": created})
         fields = {"name": "default", "description": None, "default": True, "created_at": created, "server_group": group["id"]}
         policy = self.add("firewall_policy", "fwp", fields)
