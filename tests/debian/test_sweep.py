@@ -17,6 +17,7 @@ import os
 import posixpath
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ GOAL = 0.97
 OF_THE_SYSTEM = ("dev", "etc", "home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var")
 
 
-def test_sweep(tmp_path: Path) -> None:
+def test_sweep(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     suite, number = os.environ.get("NIVALIS_DEBIAN"), int(os.environ.get("NIVALIS_SWEEP") or 0)
     if not suite or not number:
         pytest.skip("no suite in NIVALIS_DEBIAN, or no number in NIVALIS_SWEEP")
@@ -75,7 +76,9 @@ def test_sweep(tmp_path: Path) -> None:
         print(f"{name}: {len(failures)}", *failures[:5], sep="\n    ")
     kinds = Counter(failure.partition(":")[0] for failures in failed.values() for failure in failures)
     share = 1 - len(failed) / len(found)
-    print(f"\n{suite}: {len(found) - len(failed)} of {len(found)} packages pass ({share:.1%}); {dict(kinds.most_common(5))}")
+    said = f"{suite}: {len(found) - len(failed)} of {len(found)} packages pass ({share:.1%})"
+    print(f"\n{said}; {dict(kinds.most_common(5))}")
+    record_property("found", said)
     assert share >= GOAL
 
 
