@@ -26,7 +26,7 @@ let
   formats = [ "raw" "qcow2" "qcow2-zstd" "tar" "direct" ];
   inherit (config.system.build) toplevel;
 
-  farm = pkgs.makeFarm (with pkgs.debian; [ python3 e2fsprogs fdisk grub-common grub-pc-bin libzstd1 ]);
+  farm = pkgs.makeFarm (with pkgs.debian; [ python3 e2fsprogs fdisk grub-common grub-pc-bin libdeflate0 libzstd1 ]);
   scripts = builtins.path { name = "disk-image"; path = ./.; filter = path: _: lib.hasSuffix ".py" path; };
   # What the builder is made of, the programs of the machine, of which the boot menu's writer is one, and the store's database.
   libraries = [ "${scripts}" "${config.system.build.target}" "${pkgs.nivalis.source}" ];
