@@ -269,7 +269,7 @@ in
       ++ map
         (one: {
           assertion = one.isNormalUser != one.isSystemUser || one.uid == 0;
-          message = "the user `${one.name}` is ${if one.isNormalUser then "both" else "neither"} a person and a service: exactly one of `isNormalUser` and `isSystemUser` must be set";
+          message = "the user `${one.name}` is ${if one.isNormalUser then "both a person and" else "neither a person nor"} a service: exactly one of `isNormalUser` and `isSystemUser` must be set";
         })
         enabled
       ++ map
