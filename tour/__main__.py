@@ -29,10 +29,13 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the server running")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--folder", type=Path, default=default_folder(), help="where everything lies; %(default)s")
+    parser.add_argument("--clean", action="store_true", help="only remove what earlier tours have kept in the folder")
     parser.add_argument("--if-possible", action="store_true", help="do nothing where no mirror of Debian answers, or builds have no sandbox")
     given = parser.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
     show = Show()
+    if given.clean:
+        return clean(given.folder, show)
     obstacle = find_obstacle() if given.if_possible else ""
     if obstacle:
         show.say(f"The tour is left out: {obstacle}")
@@ -49,6 +52,7 @@ def main(words: Sequence[str]) -> int:
                 start = time.monotonic()
                 step.take(tour)
                 results.append(Result(step.number, step.title, time.monotonic() - start))
+            stage.collect()
             kept = keep(tour) if given.keep else {}
         seconds = time.monotonic() - began
     except NivalisError as error:
@@ -58,7 +62,21 @@ def main(words: Sequence[str]) -> int:
         show.failed("interrupted; nothing has been left running")
         return 130
     show.blank()
-    print(format_summary(Summary(tuple(results), seconds, tour.accelerator, str(stage.folder), **kept), as_json=given.json))
+    place = [] if given.folder == default_folder() else ["--folder", str(stage.folder)]
+    clean_up = shlex.join(["./dev", "tour", "--clean", *place])
+    print(format_summary(Summary(tuple(results), seconds, tour.accelerator, str(stage.folder), clean_up, **kept), as_json=given.json))
+    return 0
+
+
+def clean(folder: Path, show: Show) -> int:
+    """Remove what tours keep in a folder, and their cloud; the exit status."""
+    try:
+        with Stage(folder, show) as stage:
+            freed = stage.clean()
+    except NivalisError as error:
+        show.failed(str(error))
+        return 1
+    show.say(f"{freed >> 20} MiB freed in {stage.folder}")
     return 0
 
 

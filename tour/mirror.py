@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -24,6 +25,8 @@ from nivalis.fetch.transport import download
 
 __all__ = ["Mirror"]
 
+# How long a file is kept that nobody asks for, in seconds.
+_KEPT = 30 * 86400.0
 _ARCHIVES = ("debian", "debian-security")
 
 
@@ -62,6 +65,9 @@ class Mirror:
 
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        for file in self._folder.rglob("*"):
+            if file.is_file() and file.stat().st_mtime < time.time() - _KEPT:
+                file.unlink()
         self._thread.start()
 
     def close(self) -> None:
@@ -90,6 +96,8 @@ class Mirror:
         """Raises FetchError."""
         file = self._folder / path
         if file.exists() and ("by-hash" in path.parts or "pool" in path.parts):
+            # It has been asked for today.
+            os.utime(file)
             return file
         file.parent.mkdir(parents=True, exist_ok=True)
         inner = path.relative_to(path.parts[0])

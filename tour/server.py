@@ -24,7 +24,7 @@ __all__ = ["Menu", "Port", "Server", "open_page"]
 _BOOT, _MENU = 1500.0, 600.0
 _UP, _DOWN, _ENTER = b"\x10", b"\x0e", b"\r"
 # How long a key may take to show what it does, and how often one is pressed blindly.
-_PATIENCE, _OFTEN = 10.0, 0.3
+_PATIENCE, _OFTEN = 60.0, 0.3
 _HIGHLIGHTED = re.compile(r"\x1b\[7m(?:\x1b\[\d+;\d+H)?\*([^\x1b]*)\x1b")
 _MOVE = re.compile(r"\x1b\[\d+;\d+H")
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

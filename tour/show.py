@@ -36,12 +36,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How the tour went.  `address`, `ssh` and `stop` are of a server that was left running, else empty."""
+    """How the tour went.
+
+    `clean` is the command that removes what is in `folder`.  `address`, `ssh` and `stop` are of a server that was left running, else empty.
+    """
 
     results: tuple[Result, ...]
     seconds: float
     accelerator: str
     folder: str
+    clean: str
     address: str = ""
     ssh: str = ""
     stop: str = ""
@@ -143,5 +147,5 @@ def format_summary(summary: Summary, *, as_json: bool) -> str:
     lines.append(f"{'':4}  {'in all':<{width}}  {summary.seconds:6.1f} s, machines under {summary.accelerator}")
     if summary.address:
         lines += ["", f"The page:   {summary.address}", f"The server: {summary.ssh}", f"Stop it:    {summary.stop}"]
-    lines += ["", f"Packages stay in {summary.folder} for the next time; `rm -rf {summary.folder}` takes them away."]
+    lines += ["", f"Packages stay in {summary.folder} for the next time; `{summary.clean}` takes them away."]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """Where the tour takes place: a folder, an environment, the door to other programs, and what has to be stopped at the end.
 
-    FOLDER/root      the store, and all that is otherwise in /nix: kept, so that the next tour fetches nothing
-    FOLDER/mirror    what servers asked Debian's mirrors for: kept
+    FOLDER/root      the store, and all that is otherwise in /nix: kept, so that the next tour fetches nothing; when it is large, garbage goes
+    FOLDER/mirror    what servers asked Debian's mirrors for: kept while it is asked for
     FOLDER/home      the home of the commands: configuration, keys, what `result` leads to
     FOLDER/cloud     the cloud's; gone when the tour ends, unless its server is kept
     FOLDER/log       what every command has said
@@ -29,6 +29,8 @@ from types import TracebackType
 from typing import IO
 
 from nivalis.errors import NivalisError
+from nivalis.store import Store, StoreLayout
+from nivalis.store.metadata import remove_tree
 from tour.show import Show
 
 __all__ = ["CHECKOUT", "Background", "Stage", "TourError", "default_folder", "wait_until"]
@@ -39,6 +41,8 @@ _LONGEST = 1800.0
 _FOREIGN = ("NIX_", "NIVALIS_", "BRIGHTBOX_", "XDG_", "PYTHON")
 _KEPT = ("NIX_SSL_CERT_FILE",)
 _SHOWN = 15
+# How large the store is when what this tour did not use is taken out of it, in bytes: more than two different tours have.
+_LARGE = 4 << 30
 
 
 class TourError(NivalisError):
@@ -72,13 +76,15 @@ class Stage:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self._closing.close()
             raise TourError("another tour is going on", where=str(self.folder), hint="`--folder` gives this one a place of its own") from None
         self.stop_cloud()
         for place in (self.home, self.cloud, self.logs):
             shutil.rmtree(place, ignore_errors=True)
         for place in (self.home / "nix", self.root, self.logs):
             place.mkdir(parents=True, exist_ok=True)
-        (self.home / "nix/nix.conf").write_text("sandbox = true\n")
+        # What something was built with is kept as long as that.
+        (self.home / "nix/nix.conf").write_text("sandbox = true\nkeep-outputs = true\n")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -92,6 +98,18 @@ class Stage:
     def at_end(self, work: Callable[[], object]) -> None:
         """Have this done when the tour ends, before what was said earlier."""
         self._closing.callback(work)
+
+    def collect(self) -> None:
+        """Take out of a large store what this tour did not use.  Raises NivalisError."""
+        with Store.open(StoreLayout.under(self.root)) as store:
+            size = sum(info.nar_size for info in store.database.infos(store.database.all_valid()).values())
+        if size > _LARGE:
+            with self.show.waiting("removing what earlier tours have left"):
+                self.run("nix-collect-garbage", "-d", shown="")
+
+    def clean(self) -> int:
+        """Remove all that tours keep, which `rm` cannot where folders are read-only; how many bytes that freed.  Raises OSError."""
+        return sum(remove_tree(str(self.folder / name)) for name in ("root", "mirror", "home", "cloud", "log"))
 
     def stop_cloud(self) -> None:
         """Stop the cloud and its servers, if there are any."""
@@ -195,12 +213,13 @@ class Background:
 
     def _read(self, stream: IO[str] | None, kept: list[str] | None) -> None:
         assert stream is not None
-        for line in stream:
-            self._file.write(line)
-            self._said.append(line)
-            if kept is not None:
-                kept.append(line)
-            self._listen(line)
+        with stream:
+            for line in stream:
+                self._file.write(line)
+                self._said.append(line)
+                if kept is not None:
+                    kept.append(line)
+                self._listen(line)
 
     @property
     def said(self) -> str:

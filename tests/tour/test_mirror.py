@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -59,3 +60,14 @@ def test_nothing_else_is_there(mirror: Mirror, path: str) -> None:
         _get(mirror, path)
     with caught.value as answer:
         assert answer.code == 404
+
+
+def test_what_nobody_asks_for_goes(tmp_path: Path) -> None:
+    old, new = tmp_path / "debian/pool/old.deb", tmp_path / "debian/pool/new.deb"
+    old.parent.mkdir(parents=True)
+    for file in (old, new):
+        file.write_bytes(b"a package")
+    os.utime(old, (0, 0))
+    with closing(Mirror(tmp_path, [])) as mirror:
+        mirror.start()
+        assert not old.exists() and _get(mirror, "/debian/pool/new.deb") == b"a package"
