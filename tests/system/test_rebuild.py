@@ -88,6 +88,8 @@ def _plan(machine: Machine) -> dict[str, object]:
 def test_an_afternoon_with_a_web_server(machine: Machine) -> None:
     building, activating = "building the system configuration...", ["activating the configuration...", "setting up /etc..."]
     assert machine.rebuild("base") == [building, *activating]
+    # A plan would start again what has failed.
+    assert machine.run("systemctl --failed --plain --no-legend") == [], machine.run("journalctl --no-pager --lines=200")
     machine.run("mkdir -p /srv/www; echo hello > /srv/www/index.html; touch /tmp/mine")
     sshd = machine.run("systemctl show --value --property=MainPID sshd")
 
