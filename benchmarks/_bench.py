@@ -30,6 +30,8 @@ class Plan:
     only: Sequence[str]
     # What was left out, and other things that a reader has to know.
     notes: list[str] = field(default_factory=list)
+    # Names and versions of peers that are no CppNix.
+    others: list[str] = field(default_factory=list)
 
     def is_wanted(self, name: str) -> bool:
         return not self.only or any(part in name for part in self.only)
@@ -53,7 +55,7 @@ def run_bench(plan: Plan, make_rows: Callable[[Plan], list[Row]]) -> Report:
     smallest = min(figures.memory for row in rows for figures in row.figures.values())
     if smallest <= smallest_memory():
         plan.notes.append("peaks below that of the measuring process cannot be seen")
-    versions = ", ".join(f"CppNix {peer.version}" for peer in plan.peers)
+    versions = ", ".join([*(f"CppNix {peer.version}" for peer in plan.peers), *plan.others]) or "no peer"
     return Report(
         rows,
         [
@@ -74,7 +76,7 @@ def describe_commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def run_main(name: str, description: str, page: str, make_rows: Callable[[Plan], list[Row]], command: Path) -> int:
+def run_main(name: str, description: str, page: str, make_rows: Callable[[Plan], list[Row]], command: Path, *, beside_cppnix: bool = True) -> int:
     """The program of the benchmark `name`; `page` is what stands before the tables in the documentation."""
     parser = argparse.ArgumentParser(prog=f"./dev bench {name}", description=description)
     parser.add_argument("--rounds", type=int, default=7, help="counted runs of each program, at least 5 (7)")
@@ -87,12 +89,12 @@ def run_main(name: str, description: str, page: str, make_rows: Callable[[Plan],
     if not command.exists():
         parser.error(f"no command {command}")
     warn_if_busy()
-    found = [cppnix28(), cppnix226()]
+    found = [cppnix28(), cppnix226()] if beside_cppnix else []
     peers = [peer for peer, _ in found if peer is not None]
     missing = [reason for peer, reason in found if peer is None]
     with tempfile.TemporaryDirectory(prefix="nivalis-bench-", ignore_cleanup_errors=True) as folder:
         try:
-            if not peers:
+            if beside_cppnix and not peers:
                 raise BenchmarkError("no peer: " + "; ".join(missing))
             report = run_bench(Plan(Path(folder), peers, options.rounds, options.only, missing), make_rows)
         except BenchmarkError as error:

@@ -27,6 +27,8 @@ class Row:
     figures: Mapping[str, Figures]
     goals: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    # Bytes of the file that each has made, where that is part of the work.
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def peers(self) -> list[str]:
@@ -74,6 +76,7 @@ class Report:
                 "ratios": {column: row.ratio(column) for column in ("wall", "cpu", "memory") if row.peers},
                 "goals": dict(row.goals),
                 "limits": dict(row.limits),
+                "sizes": dict(row.sizes),
             }
             for row in self.rows
         ]
@@ -83,6 +86,10 @@ class Report:
         yield "Wall time", self._table("wall", lambda value: f"{value:.3f} s")
         yield "Processor time, user and system", self._table("cpu", lambda value: f"{value:.3f} s")
         yield "Peak memory", self._table("memory", lambda value: f"{value / 2**20:.1f} MiB")
+        if sized := [row for row in self.rows if row.sizes]:
+            programs = list(dict.fromkeys(name for row in sized for name in row.sizes))
+            cells = [[f"{row.sizes[name] / 2**20:.1f} MiB" if name in row.sizes else "" for name in programs] for row in sized]
+            yield "Size of what is made", [["", *programs], *([row.name, *line] for row, line in zip(sized, cells, strict=True))]
 
     def _table(self, column: str, show: Callable[[float], str]) -> list[list[str]]:
         programs = [OURS, *dict.fromkeys(name for row in self.rows for name in row.peers)]

@@ -31,6 +31,8 @@ from benchmarks._report import OURS, Row
 BIN = CHECKOUT / ".venv/bin"
 SCRIPTS = Path(__file__).resolve().parent / "image"
 SUITE = "bookworm"
+# The version of mkosi whose flags are given: Debian 12's.  Later ones are another program.
+MKOSI = "14"
 # The disk that the peers are told to make, in GiB.
 SIZE = 2
 FILES, PACKAGES, SYSTEM, BOOT = "image, from packages' files", "image, packages in the store", "image, system in the store", "boot, until ssh answers"
@@ -53,9 +55,9 @@ class Bench:
         self.data.mkdir()
         self.empty.mkdir()
         check_run([sys.executable, str(SCRIPTS / "prepare.py"), str(self.data), SUITE])
-        self.plan.notes.append(f"{len(self.found()['apt'])} packages of Debian; image of nivalis: {_size(self.image())}")
+        self.plan.notes.append(f"{len(self.found()['apt'])} packages of Debian")
         rows = self.image_rows(ours) if ours else []
-        return [*rows, self.boot_row()] if self.plan.is_wanted(BOOT) else rows
+        return [*rows, *self.boot_rows()] if self.plan.is_wanted(BOOT) else rows
 
     # ---- the rows ----
 
@@ -63,14 +65,13 @@ class Bench:
         """One measurement, in which each of our programs takes its turn with the peers."""
         peers = self.peers()
         figures = self.plan.measure("images", [*map(self.our_program, names), *(program for program, _ in peers)], compare_output=False)
-        for program, image in peers:
-            self.plan.notes.append(f"image of {program.name}: {_size(image)}")
+        sizes = {OURS: self.image().stat().st_size, **{program.name: image.stat().st_size for program, image in peers}}
         theirs = {program.name: figures[program.name] for program, _ in peers}
 
         def row(name: str) -> Row:
             if "mkosi" in theirs:
                 self.plan.notes.append(f"{name}: {figures[name].wall / theirs['mkosi'].wall:.2f} of mkosi's wall time (goal: 0.2)")
-            return Row(name, {OURS: figures[name], **theirs}, limits={"wall": 15.0})
+            return Row(name, {OURS: figures[name], **theirs}, limits={"wall": 15.0}, sizes=sizes)
 
         return [row(name) for name in names]
 
@@ -81,27 +82,44 @@ class Bench:
         return Program(name, [*REAP, *argv], self.environment(), prepare=lambda: self.delete(gone))
 
     def peers(self) -> list[tuple[Program, Path]]:
-        """The others, and where the image of each will be."""
+        """The others that this machine has, and where the image of each will be."""
         if os.geteuid() != 0:
             self.plan.notes.append("without mkosi and mmdebstrap, which need root")
             return []
-        names, mirror = self.found()["apt"], self.data / "mirror"
-        folder, other = self.plan.folder / "mmdebstrap", self.plan.folder / "mkosi"
-        disk, qcow2, tree = other / "disk.qcow2", folder / "disk.qcow2", folder / "tree"
+        return [
+            *(self.mkosi() if self.has_peer("mkosi", "mkosi", "debootstrap", "systemd-nspawn", "qemu-img") else []),
+            *(self.mmdebstrap() if self.has_peer("mmdebstrap", "mmdebstrap", "mke2fs", "qemu-img") else []),
+        ]
 
-        def prepare(place: Path) -> None:
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir()
-            os.sync()
+    def has_peer(self, name: str, *programs: str) -> bool:
+        """Whether all that a peer needs is there; a note says what is missing."""
+        missing = [program for program in programs if find(program) is None]
+        if missing:
+            self.plan.notes.append(f"without {name}: there is no {', '.join(missing)}")
+        return not missing
 
+    def mkosi(self) -> list[tuple[Program, Path]]:
+        version = check_run([tool("mkosi"), "--version"]).split()[-1]
+        if version.split(".")[0] != MKOSI:
+            self.plan.notes.append(f"without mkosi: this is {version}, and the flags are {MKOSI}'s")
+            return []
+        self.plan.others.append(f"mkosi {version}")
+        folder = self.plan.folder / "mkosi"
+        disk, mirror = folder / "disk.qcow2", self.data / "mirror"
         # systemd-nspawn, by which it runs programs in the tree, needs no systemd outside by these.
         environment = self.environment() | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         mkosi = [
             *(tool("mkosi"), "--force", "--nspawn-keep-unit", "--distribution=debian", f"--release={SUITE}", "--format=gpt_ext4", "--qcow2"),
             *(f"--mirror=file://{mirror}", f"--local-mirror=file://{mirror}", "--repository-key-check=no", f"--root-size={SIZE}G"),
             *(f"--output={disk}", f"--workspace-dir={self.plan.folder}", f"--postinst-script={SCRIPTS / 'make-initrd.sh'}", "--package=dracut"),
-            *(f"--package={name}" for name in names),
+            *(f"--package={name}" for name in self.found()["apt"]),
         ]
+        return [(Program("mkosi", [*REAP, *mkosi], environment, lambda: _make_anew(folder)), disk)]
+
+    def mmdebstrap(self) -> list[tuple[Program, Path]]:
+        self.plan.others.append(f"mmdebstrap {check_run([tool('mmdebstrap'), '--version']).split()[-1]}")
+        folder, names, mirror = self.plan.folder / "mmdebstrap", self.found()["apt"], self.data / "mirror"
+        qcow2, tree = folder / "disk.qcow2", folder / "tree"
         by_hand = f"""
             mmdebstrap --mode=root --variant=essential --quiet --include={",".join(names)} {SUITE} {tree} \\
                 'deb [trusted=yes] copy:{mirror} {SUITE} main'
@@ -109,17 +127,14 @@ class Bench:
             mke2fs -q -t ext4 -d {tree} {folder}/disk
             qemu-img convert -c -f raw -O qcow2 {folder}/disk {qcow2}
             """
-        for name in ("mmdebstrap", "mke2fs", "qemu-img"):
-            tool(name)
-        return [
-            (Program("mkosi", [*REAP, *mkosi], environment, lambda: prepare(other)), disk),
-            (Program("mmdebstrap", [*REAP, "/bin/sh", "-euc", by_hand], environment, lambda: prepare(folder)), qcow2),
-        ]
+        return [(Program("mmdebstrap", [*REAP, "/bin/sh", "-euc", by_hand], self.environment(), lambda: _make_anew(folder)), qcow2)]
 
-    def boot_row(self) -> Row:
+    def boot_rows(self) -> list[Row]:
+        if not self.has_peer("the machine's start", "qemu-system-x86_64"):
+            return []
         check_run([str(BIN / "nix-store"), "--realise", str(self.found()["image"])], self.environment())
         program = Program(OURS, [sys.executable, str(SCRIPTS / "boot.py"), tool("qemu-system-x86_64"), str(self.image())], self.environment())
-        return Row(BOOT, self.plan.measure(BOOT, [program], compare_output=False))
+        return [Row(BOOT, self.plan.measure(BOOT, [program], compare_output=False))]
 
     # ---- what they work on ----
 
@@ -162,13 +177,20 @@ class Bench:
 REAP = [sys.executable, str(SCRIPTS / "reap.py")]
 
 
-def _size(image: Path) -> str:
-    return f"{image.stat().st_size / 2**20:.0f} MiB"
+def _make_anew(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    os.sync()
+
+
+def find(name: str) -> str | None:
+    """Where a program of Debian's is, if it is there."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 def tool(name: str) -> str:
     """Where a program of Debian's is.  Raises BenchmarkError."""
-    place = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    place = find(name)
     if place is None:
         raise BenchmarkError(f"there is no {name}")
     return place
@@ -184,8 +206,7 @@ Processor time and memory are also those of what runs in sandboxes; the peak is 
 
 
 def main() -> int:
-
-    return run_main("image", "Disk images, beside mkosi and mmdebstrap.", PAGE, lambda plan: Bench(plan).rows(), BIN / "nivalis")
+    return run_main("image", "Disk images, beside mkosi and mmdebstrap.", PAGE, lambda plan: Bench(plan).rows(), BIN / "nivalis", beside_cppnix=False)
 
 
 if __name__ == "__main__":

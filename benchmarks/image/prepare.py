@@ -52,7 +52,9 @@ def main(folder: Path, suite: str) -> None:
         result = realise(store, [image, toplevel], settings)
         result.check()
         system = set(store.database.closure(result.outputs[toplevel]))
-        packages, made, names = set(), set(), set()
+        packages: set[str] = set()
+        made: set[str] = set()
+        names: set[str] = set()
         for derivation in (one for one in store.database.closure([image]) if one.endswith(".drv")):
             read = store.read_derivation(derivation)
             outputs = {output.path for output in read.outputs.values() if output.path is not None}
@@ -64,6 +66,9 @@ def main(folder: Path, suite: str) -> None:
                 packages |= outputs
             elif read.builder not in FETCHED:
                 made |= outputs
+        # What a package runs on belongs to it: nivalis has a Python.
+        packages |= store.database.closure(store.database.valid_among(packages)) & made
+        made -= packages
         archive = make_archive(folder, store, snapshot, names, settings)
         found = {
             "snapshot": path,
