@@ -461,11 +461,19 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, str]
         yield store, REAL.replace("CHANNEL", str(CHANNEL)).replace("SNAPSHOT", snapshot).replace("SOURCES", str(sources))
 
 
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
 def run_alone(store: Store, path: str, program: str) -> str:
-    """A program with nothing visible but its closure."""
+    """A program with nothing visible but its closure, and the authorities of a farm in it, which every machine has at this place."""
     command = ["bwrap", "--unshare-all", "--clearenv", "--proc", "/proc", "--dev", "/dev"]
-    for one in sorted(store.database.closure([path])):
+    closure = sorted(store.database.closure([path]))
+    for one in closure:
         command += ["--ro-bind", store.real_path(one), one]
+    # Trixie's python3-requests reads them as soon as it is imported.
+    bundles = [bundle for bundle in (f"{one}{AUTHORITIES}" for one in closure) if os.path.exists(store.real_path(bundle))]
+    for bundle in bundles[:1]:
+        command += ["--symlink", bundle, AUTHORITIES]
     done = subprocess.run([*command, f"{path}/{program}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -143,7 +143,8 @@ def test_nivalis_shell_and_run(world: World) -> None:
     assert world.say("nivalis", "shell", "python3", "git", "-c", "python3 -c 'print(42)'; git --version | cut -c1-11") == "42\ngit version"
     (world.folder / "home/mine").touch()
     said = world.say("nivalis", "shell", "--pure", "python3", "-c", "ls ~; type -P python3; echo ${HOME:+home} ${LEFT-gone}; ls /", LEFT="over")
-    assert said.splitlines()[:2] == ["/usr/bin/python3", "home gone"] and "var" not in said.split()
+    # Of the machine's folders there are those in which the project is, and none that only others need.
+    assert said.splitlines()[:2] == ["/usr/bin/python3", "home gone"] and not {"boot", "media", "mnt", "srv"} & set(said.split())
     assert world.say("nivalis", "run", "python3", "--", "-c", "import sys; print(sys.argv[1:])", "a  b") == "['a  b']"
     assert world.say("nivalis", "run", "python3Packages.requests", "--program", "python3", "--", "-c", "import requests; print(42)") == "42"
     wrong = world.run("nivalis", "run", "coreutils")
