@@ -28,8 +28,9 @@
     };
     boot = {
       growPartition = true;
-      # The last one is what `/dev/console` means.
-      kernelParams = [ "console=tty0" "console=ttyS0,115200n8" ];
+      # The last console is what `/dev/console` means.  The timer of an emulated machine is there, but may be late where much else is done, of which a
+      # kernel that looks for it dies.
+      kernelParams = [ "console=tty0" "console=ttyS0,115200n8" "no_timer_check" ];
       loader.grub.device = lib.mkDefault "/dev/vda";
       loader.timeout = lib.mkDefault 3;
     };
