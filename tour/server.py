@@ -108,7 +108,10 @@ class Server:
             nonlocal found
             if not self._status():
                 raise TourError("the server has ended", where=str(self.console))
-            self.stage.show.progress(f"waiting for ssh; the console: {self._last_lines(1)}")
+            last = self._last_lines(1)
+            if "end Kernel panic" in last:
+                raise TourError(f"the server's kernel has given up: {last}", where=str(self.console))
+            self.stage.show.progress(f"waiting for ssh; the console: {last}")
             ask = self.stage.begin(*self._words(), "cat /proc/sys/kernel/random/boot_id")
             try:
                 ask.wait(120, lambda status: True)
