@@ -30,7 +30,7 @@ Run = Callable[..., str]
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     """Runs a command in the checkout; what it printed."""
-    checkout = tmp_path / "channel"
+    checkout = tmp_path / "nivalis"
     checkout.mkdir()
     identity = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment = {
@@ -53,16 +53,16 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def checkout(tmp_path: Path, run: Run) -> Path:
-    """The channel as a branch `main` with one commit, and the snapshot beside it, which is in no commit."""
+    """A branch `main` with one commit, with the channel, and the snapshot in it, which is in no commit."""
     text = "".join(PACKAGES).encode()
     packages = join_pockets([read_packages(text, "main/binary-amd64/Packages", len(text), "test")], "amd64")
     release = Release("stable", "testix", 1_700_000_000, None, ("amd64",), ("main",), False, "0" * 64, {})
     write_snapshot(str(tmp_path / "snapshot"), [(release, ["main"])], packages, Resolver(packages, "amd64").resolve(), "amd64")
-    place = tmp_path / "channel"
-    shutil.copytree(CHANNEL, place, dirs_exist_ok=True)
-    (place / "snapshot").symlink_to(tmp_path / "snapshot")
+    place = tmp_path / "nivalis"
+    shutil.copytree(CHANNEL, place / "channel")
+    (place / "channel/snapshot").symlink_to(tmp_path / "snapshot")
     run("git", "init", "--quiet", "--initial-branch=main")
-    (place / ".git/info/exclude").write_text("/snapshot\n")
+    (place / ".git/info/exclude").write_text("/channel/snapshot\n")
     run("git", "add", ".")
     run("git", "commit", "--quiet", "--message", "the channel of a day")
     return place
@@ -76,8 +76,8 @@ def _change(run: Run, file: Path, before: str, after: str, message: str) -> None
 
 
 def test_changed_rebased_and_bisected(checkout: Path, run: Run) -> None:
-    names = checkout / "pkgs/names.nix"
-    name_of = ["nix-instantiate", "--eval", "-I", f"nixpkgs={checkout}", "-E"]
+    names = checkout / "channel/pkgs/names.nix"
+    name_of = ["nix-instantiate", "--eval", "-I", "nixpkgs=channel", "-E"]
     # A change of one's own.
     run("git", "switch", "--quiet", "--create", "own")
     _change(run, names, "  packages = {\n", '  packages = {\n    my-tool = "curl";\n', "a name of our own")
@@ -105,5 +105,5 @@ def test_changed_rebased_and_bisected(checkout: Path, run: Run) -> None:
     assert run(*name_of, "with import <nixpkgs> { }; [ my-tool.name fd.name ]") == "[ <CODE> <CODE> ]"
     assert run(*name_of, "with import <nixpkgs> { }; my-tool.name + fd.name") == '"curl-1.0-1fd-find-1.0-1"'
     # The same, as a build would ask for it: a derivation of an expression that is no package of the channel.
-    drv = run("nix-instantiate", "-I", f"nixpkgs={checkout}", "-E", "(import <nixpkgs> { }).fd")
+    drv = run("nix-instantiate", "-I", "nixpkgs=channel", "-E", "(import <nixpkgs> { }).fd")
     assert drv.endswith("-fd-find-1.0-1.drv")
