@@ -28,6 +28,7 @@ __all__ = [
     "builtin_docs",
     "check_store_path_name",
     "compare_debian_versions",
+    "compress_xz",
     "copy_path",
     "derivation_outputs",
     "derivation_references",
@@ -285,6 +286,9 @@ def encode_debian_records(
 
 def find_circles(needs: dict[str, Sequence[str]]) -> list[tuple[str, ...]]:
     """The sets of more than one name, sorted, each of whom needs all others of its set, itself or through others."""
+
+def compress_xz(data: bytes) -> bytes:
+    """What `xz -6` makes of `data`, which is what CppNix makes of a NAR; for a few kilobytes in a quarter of `lzma`'s time."""
 
 @final
 class XzDecompressor:

@@ -16,9 +16,10 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
+from nivalis import _native
 from nivalis.cache.errors import CacheContentError
 
-__all__ = ["SUFFIXES", "Compressor", "UnpackedStream", "check_compression", "make_compressor", "unpack_whole"]
+__all__ = ["SUFFIXES", "Compressor", "UnpackedStream", "check_compression", "make_compressor", "pack_whole", "unpack_whole"]
 
 # What CppNix appends to a NAR's name; gzip has nothing.
 SUFFIXES = {"none": "", "xz": ".xz", "zstd": ".zst", "bzip2": ".bz2", "gzip": ""}
@@ -69,6 +70,14 @@ def make_compressor(name: str, level: int | None = None) -> Compressor | None:
             compressor: Compressor = ZstdCompressor(level=3 if level is None else level)
             return compressor
     return None
+
+
+def pack_whole(data: bytes, compression: str, level: int | None = None) -> bytes:
+    """A whole file, as a compressor of `make_compressor` makes it.  Raises CacheContentError."""
+    if compression == "xz" and level in (None, 6):
+        return _native.compress_xz(data)
+    compressor = make_compressor(compression, level)
+    return data if compressor is None else compressor.compress(data) + compressor.flush()
 
 
 class UnpackedStream:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nivalis import _native
 from nivalis._native import Hash, NarInfo
-from nivalis.cache.compression import SUFFIXES, Compressor, check_compression, make_compressor
+from nivalis.cache.compression import SUFFIXES, Compressor, check_compression, make_compressor, pack_whole
 from nivalis.cache.errors import CacheAddressError, CacheInfoError
 from nivalis.cache.keys import SecretKey
 from nivalis.cache.narinfo import make_narinfo
@@ -119,11 +119,8 @@ class _Writer:
     def write_nar(self, info: PathInfo) -> NarInfo:
         """Have the NAR in the cache; what is to be said of it."""
         place = self._store.real_path(info.path)
-        compressor = make_compressor(self._compression, self._level)
-        if info.nar_size <= _WHOLE:
-            file_hash, file_size = self._write_small(info, place, compressor)
-        else:
-            file_hash, file_size = self._write_large(info, place, compressor)
+        write = self._write_small if info.nar_size <= _WHOLE else self._write_large
+        file_hash, file_size = write(info, place)
         return make_narinfo(
             info,
             self._store.store_dir,
@@ -137,23 +134,19 @@ class _Writer:
     def write_info(self, narinfo: NarInfo) -> None:
         self.cache.write(f"{hash_part(narinfo.store_path)}.narinfo", narinfo.print().encode())
 
-    def _write_small(self, info: PathInfo, place: str, compressor: Compressor | None) -> tuple[Hash, int]:
+    def _write_small(self, info: PathInfo, place: str) -> tuple[Hash, int]:
         pieces = _Pieces()
         _check_unchanged(info, *_native.dump_nar(place, pieces))
-        nar = pieces.joined()
-        if compressor is None:
-            packed, file_hash = nar, info.nar_hash
-        else:
-            packed = compressor.compress(nar) + compressor.flush()
-            file_hash = _native.hash_bytes("sha256", packed)
+        packed = pack_whole(pieces.joined(), self._compression, self._level)
+        file_hash = info.nar_hash if self._compression == "none" else _native.hash_bytes("sha256", packed)
         name = self._file_name(file_hash)
         if not self.cache.has(name):
             self.cache.write(name, packed)
         return file_hash, len(packed)
 
-    def _write_large(self, info: PathInfo, place: str, compressor: Compressor | None) -> tuple[Hash, int]:
+    def _write_large(self, info: PathInfo, place: str) -> tuple[Hash, int]:
         with self.cache.create() as file:
-            sink = _Packed(file, compressor)
+            sink = _Packed(file, make_compressor(self._compression, self._level))
             _check_unchanged(info, *_native.dump_nar(place, sink))
             file_hash, size = sink.finish()
             file.commit(self._file_name(file_hash))
