@@ -57,7 +57,7 @@ class Bench:
         if wanted:
             print("fetching packages ...", file=sys.stderr, flush=True)
             self.data.mkdir()
-            check_run([sys.executable, str(SCRIPTS / "debian/prepare.py"), str(self.data), SUITE], dict(os.environ))
+            check_run([sys.executable, str(SCRIPTS / "debian/prepare.py"), str(self.data), SUITE], os.environ | {"PYTHONPATH": str(CHECKOUT)})
         return [make(name) for name, make in wanted]
 
     # ---- the rows ----

@@ -54,7 +54,7 @@ class Bench:
         print("building an image ...", file=sys.stderr, flush=True)
         self.data.mkdir()
         self.empty.mkdir()
-        check_run([sys.executable, str(SCRIPTS / "prepare.py"), str(self.data), SUITE])
+        check_run([sys.executable, str(SCRIPTS / "prepare.py"), str(self.data), SUITE], os.environ | {"PYTHONPATH": str(CHECKOUT)})
         self.plan.notes.append(f"{len(self.found()['apt'])} packages of Debian")
         rows = self.image_rows(ours) if ours else []
         return [*rows, *self.boot_rows()] if self.plan.is_wanted(BOOT) else rows

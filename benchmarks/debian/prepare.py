@@ -15,9 +15,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
+
+from benchmarks._packages import close
 
 from nivalis.build import BuildSettings, realise
 from nivalis.debian.address import DebianAddress
@@ -85,18 +87,6 @@ def fetch_indices(mirror: Path, address: DebianAddress) -> None:
             hashed = data.parent / "by-hash/SHA256" / index.sha256
             hashed.parent.mkdir(parents=True, exist_ok=True)
             os.link(data, hashed)
-
-
-def close(depends: Mapping[str, Iterable[str]], names: Iterable[str], groups: Mapping[str, Iterable[str]]) -> list[str]:
-    """The packages, and all that they need."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += [*depends[name], *groups.get(name, ())]
-    return sorted(found)
 
 
 def instantiate(store: Store, snapshot: str, names: list[str], more: list[str]) -> tuple[list[str], list[str]]:

@@ -21,6 +21,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from benchmarks._packages import close
+
 from nivalis.build import BuildSettings, realise
 from nivalis.debian.address import DebianAddress
 from nivalis.debian.archive import SnapshotMaker
@@ -108,18 +110,6 @@ def make_archive(folder: Path, store: Store, snapshot: Snapshot, names: Iterable
     fetched = realise(store, sorted(set(files.values())), settings)
     fetched.check()
     return {digest: store.real_path(fetched.outputs[derivation][0]) for digest, derivation in files.items()}
-
-
-def close(depends: Mapping[str, Iterable[str]], names: Iterable[str], groups: Mapping[str, Iterable[str]]) -> list[str]:
-    """The packages, and all that they need."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += [*depends[name], *groups.get(name, ())]
-    return sorted(found)
 
 
 def write_archive(mirror: Path, suite: str, files: Mapping[str, str]) -> None:
