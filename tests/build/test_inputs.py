@@ -168,6 +168,36 @@ def test_nothing_is_left_of_a_bubblewrap_that_is_killed(inputs: int, workshop: A
     assert os.listdir(workshop.environment["TMPDIR"]) == []
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+def test_no_build_outlives_the_process_that_mounts(is_first: bool, workshop: Any) -> None:
+    text = """let sleep = n: shWith "n${toString n}" { i = texts 40; } "sleep 300; echo MARK > $out";
+      in sh "top" "echo ${toString (map sleep [ 1 2 3 4 ])}" """
+    chance = random.Random(is_first)
+    for number in range(4):
+        mark = f"mark-{os.getpid()}-{time.time()}"
+        process = _start(workshop, workshop.instantiate(text.replace("MARK", mark)))
+        # Half of the times some builds run and others are ready to, the other half bubblewrap has only just been started.
+        _wait(lambda mark=mark, wanted=2 * 4 + 2 if number % 2 else 1: len(_running(mark)) >= wanted)  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.02))
+        (outer,) = (child for child in _children(process.pid) if b"mounts.py" in Path(f"/proc/{child}/cmdline").read_bytes())
+        mounting = [outer, *_children(outer)]
+        os.kill(mounting[is_first], signal.SIGKILL)
+        assert process.wait(timeout=120) == 100
+        _wait(lambda mark=mark: not _running(mark))  # type: ignore[misc]
+    assert os.listdir(workshop.environment["TMPDIR"]) == []
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # After the program's name, which may have spaces: the state, and the parent.
+            found += [int(place.parent.name)] if int(place.read_text().rpartition(")")[2].split()[1]) == parent else []
+        except OSError:
+            continue
+    return found
+
+
 def _running(mark: str) -> list[str]:
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):

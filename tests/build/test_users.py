@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from nivalis.build import mounter
+from nivalis.build import users as build_users
 from nivalis.build.errors import CannotBuildError
 from nivalis.build.events import BuildLine
 from nivalis.build.users import can_reach, take_user
@@ -97,7 +98,9 @@ with Store.open(StoreLayout.under(sys.argv[1])) as store:
     assert Path(workshop.store.real_path(workshop.realise(drv_path).paths[0])).read_text() == "1000\n"
 
 
-def test_each_is_taken_once(tmp_path: Path) -> None:
+def test_each_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Others may be at work on this machine, and some of its build users theirs.
+    monkeypatch.setattr(build_users, "_MACHINE_POOL", tmp_path / "machine")
     users = [take_user(GROUP, tmp_path) for _ in _members()]
     assert len({user.uid for user in users if user is not None}) == len(_members())
     # Not for a store that is elsewhere on this machine, either.

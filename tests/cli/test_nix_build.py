@@ -25,6 +25,7 @@ EXPRESSION = """{ word ? "hello" }: rec {
   bad = sh "bad" "echo before; exit 7";
   needs = sh "needs" "cat ${bad} > $out";
   slow = sh "slow" "sleep 100";
+  random = sh "random" "cat /proc/sys/kernel/random/uuid > $out";
   read = sh "read" "echo ${import made} > $out";
   made = sh "made.nix" "echo '\\"imported\\"' > $out";
 }"""
@@ -180,6 +181,27 @@ def test_nivalis_build_and_log(program: Program, folder: Path) -> None:
     assert json.loads(program("__init__", "log", "--json", one).stdout)["log"] == "building one\n"
     missing = program("__init__", "log", one.replace("-one", "-two"))
     assert missing.returncode == 1 and "log-missing" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "attribute", "status", "said", "unsaid"),
+    [
+        (["--timeout", "1"], "slow", 101, "timed out after 1 seconds: ", "silence"),
+        (["--max-silent-time", "1"], "slow", 101, "timed out after 1 seconds of silence: ", "dependency-failed"),
+        (["--no-fallback", "-K"], "bad", 100, "the build folder is kept", "dependency-failed"),
+        (["-Q", "--fallback"], "one", 0, "one.drv", "building one"),
+        (["--no-out-link", "--no-build-output"], "one", 0, "one.drv", "building one"),
+        (["--check"], "random", 104, "`--keep-failed` keeps the second output", "-random.check`"),
+        (["--rebuild", "--keep-failed"], "random", 104, "-random.check`", "`--keep-failed`"),
+    ],
+)
+def test_flags_of_nivalis_build(flags: list[str], attribute: str, status: int, said: str, unsaid: str, program: Program) -> None:
+    if attribute == "random":
+        assert program("__init__", "build", "-A", attribute).returncode == 0
+    answer = program("__init__", "build", "-A", attribute, *flags)
+    assert answer.returncode == status, answer.stderr
+    assert said in answer.stderr
+    assert unsaid not in answer.stderr
 
 
 @pytest.mark.parametrize(

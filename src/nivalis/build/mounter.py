@@ -1,8 +1,8 @@
 """Starting bubblewrap, and having inputs mounted beside it, by the process of `nivalis.build.mounts`.
 
 That process ends with the `Mounter`.  So do the rooms: a build is given one in which most of its inputs are mounted already, since that
-takes longer than what most builds do.  What a build has left in it is removed, and a room that is not as it was otherwise is not used
-again.
+takes longer than what most builds do; so more are kept than builds go on at once.  What a build has left in it is removed, and a room that is
+not as it was otherwise is not used again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["WORTHWHILE", "Mounter", "Started"]
 
 # From so many inputs on it is faster than bubblewrap's own mounts.
 WORTHWHILE = 20
+_MOST_ROOMS = 32
 # What no store object is called.
 MARK = ".seen"
 
@@ -78,7 +79,9 @@ class Mounter:
         self._connection: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._rooms = ExitStack()
-        self._idle: list[str] = []
+        # Rooms, and what is mounted in each.
+        self._idle: dict[str, frozenset[str]] = {}
+        self._made = 0
 
     @contextmanager
     def room(self, store: Store, names: Collection[str], user: tuple[int, int] | None) -> Iterator[str]:
@@ -86,10 +89,15 @@ class Mounter:
 
         In `store` nothing is to be seen but what is mounted by `start`, of which there must be none but `names`.
         """
+        wanted = frozenset(names)
         with self._mutex:
-            room = self._idle.pop() if self._idle else ""
-            if not room:
+            changes = {room: len(wanted ^ mounted) for room, mounted in self._idle.items()}
+            room = min(changes, key=changes.__getitem__, default="")
+            if room and (changes[room] <= len(wanted) / 2 or self._made >= _MOST_ROOMS):
+                del self._idle[room]
+            else:
                 room = self._rooms.enter_context(store.waiting_place())
+                self._made += 1
                 os.mkdir(room, 0o700)
                 os.mkdir(f"{room}/store")
                 os.chmod(f"{room}/store", 0o755)
@@ -112,12 +120,13 @@ class Mounter:
             is_as_before = False
         if is_as_before:
             with self._mutex:
-                self._idle.append(room)
+                self._idle[room] = wanted
         else:
             self._drop(room)
 
     def _drop(self, room: str) -> None:
         with self._mutex, suppress(OSError):
+            self._made -= 1
             # While something is mounted there, the kernel takes its time for each name that is removed.
             if self._connection is not None:
                 self._connection.send(os.fsencode(f"{room}/store"))

@@ -15,7 +15,8 @@ capability outlives the `exec`; bubblewrap's is below it, so that it may be ente
 In the workshop they stay mounted, for the next build in that folder, which has most of them too: then only what differs is changed.
 
 Whoever has given an order holds a socket for it.  Once that is closed, be it because that process has died, all processes of the build
-are ended, however far bubblewrap has come; and how they ended is not told before the last is gone.
+are ended, however far bubblewrap has come; and how they ended is not told before the last is gone.  When this process itself is killed, the
+kernel ends them: it is the first of a PID namespace, in which they all are.
 
 It takes Linux 5.12 (`mount_setattr`).
 """
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["enter_namespace", "libc", "main", "mount"]
 
 # linux/mount.h and linux/sched.h
-_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 1, 1 << 2, 1 << 3, 1 << 12, 1 << 14, 1 << 19
 _MNT_DETACH = 2
-_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_PR_SET_PDEATHSIG = 1
 # Of all architectures; asm-generic/unistd.h
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 1, 4, 0x40
@@ -51,8 +53,10 @@ _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x100, 0x
 _IN_CREATE, _IN_ONESHOT = 0x100, 0x80000000
 # As many as one message may carry, and more than a path has bytes.
 _MOST_DESCRIPTORS, _LONGEST = 253, 8192
-# In the workshop, where no store is: mounts are moved there that are to go.
+# In the workshop, where no store is: mounts are moved there that are to go, those of so many builds at once, which the kernel takes as long
+# for as for those of one.
 _TRASH = b"/proc/trash"
+_MOST_TRASH = 16
 # How long after bubblewrap's root was looked at it is looked at again, in ms, and for how long, in seconds.
 _PAUSE, _PATIENCE = 1, 60.0
 # Python ignores some, and whoever started us may have ignored others: a builder finds none ignored.
@@ -123,6 +127,8 @@ class _Server:
             self._refusal = error
         # By folder, what is mounted in it in the workshop: names, and whether each is a folder.
         self._mounted: dict[bytes, dict[bytes, bool]] = {}
+        # Of how many builds there are mounts in the trash.
+        self._trash = 0
         self._connection = connection
         # One for all: to close one takes the kernel as long as to build.
         self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
@@ -137,8 +143,11 @@ class _Server:
 
     def _make_namespaces(self, shown: Sequence[str]) -> None:
         enter_namespace()
+        _become_first()
         # What is mounted here must not show outside; what the machine unmounts must not be held here.
         mount(b"none", b"/", _MS_SLAVE | _MS_REC)
+        # That of this PID namespace, in which bubblewrap looks for its processes.
+        mount(b"proc", b"/proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, kind=b"proc")
         if not any(f"{os.path.realpath(place)}/".startswith("/sys/") for place in shown):
             # Half of all mounts are there, and bubblewrap reads of them again and again.  An ordinary user cannot: then they stay.
             libc.umount2(b"/sys", _MNT_DETACH)
@@ -147,8 +156,10 @@ class _Server:
         self._workshop = _open_namespace()
         mount(b"trash", os.path.dirname(_TRASH), 0, kind=b"tmpfs")
         os.mkdir(_TRASH)
-        os.mkdir(_TRASH + b"/folder")
-        os.mknod(_TRASH + b"/file")
+        for number in range(_MOST_TRASH):
+            os.mkdir(_TRASH + b"/folder%d" % number)
+            os.mknod(_TRASH + b"/file%d" % number)
+        mount(_TRASH, _TRASH, _MS_BIND)
         _enter(self._home)
 
     def run(self) -> None:
@@ -274,7 +285,7 @@ class _Server:
             if folder not in self._mounted:
                 self._mounted[folder] = mounted
                 mount(folder, folder, _MS_BIND)
-            _unmount_inputs(folder, mounted, mounted.keys() - build.inputs)
+            self._unmount_inputs(folder, mounted, mounted.keys() - build.inputs)
             for name in build.inputs:
                 if name not in mounted:
                     mounted[name] = _mount_input(build.source + b"/" + name, folder + b"/" + name)
@@ -285,6 +296,22 @@ class _Server:
         _change_mounts(tree, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV, 0)
         _change_mounts(tree, 0, 0, _MOUNT_ATTR_RDONLY)
         return tree
+
+    def _unmount_inputs(self, folder: bytes, mounted: dict[bytes, bool], names: set[bytes]) -> None:
+        """Unmount those of `names`.  The kernel takes its time to unmount, whatever that is, so they are put aside, and go together."""
+        if not names:
+            return
+        if self._trash == _MOST_TRASH:
+            libc.umount2(_TRASH, _MNT_DETACH)
+            mount(_TRASH, _TRASH, _MS_BIND)
+            self._trash = 0
+        for name in names:
+            inside = folder + b"/" + name
+            is_folder = mounted.pop(name)
+            target = _TRASH + (b"/folder%d" if is_folder else b"/file%d") % self._trash
+            _check(libc.syscall(_SYS_MOVE_MOUNT, _AT_FDCWD, inside, _AT_FDCWD, target, 0))
+            (os.rmdir if is_folder else os.unlink)(inside)
+        self._trash += 1
 
     def _clear(self, folder: bytes) -> None:
         if self._mounted.pop(folder, None) is not None:
@@ -358,6 +385,10 @@ class _Server:
             if build.first >= 0:
                 self._listen(build.first, lambda: self._end(build))
                 return
+        if build.first >= 0:
+            # If bubblewrap was killed, it is ours.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, build.first, os.WEXITED)
         # Not before: while it is not waited for, its number is nobody else's.
         _, status = os.waitpid(build.number, 0)
         _say(build.socket, b"ended %d" % os.waitstatus_to_exitcode(status))
@@ -457,20 +488,6 @@ def _mount_input(place: bytes, inside: bytes) -> bool:
     return stat.S_ISDIR(mode)
 
 
-def _unmount_inputs(folder: bytes, mounted: dict[bytes, bool], names: set[bytes]) -> None:
-    """Unmount those of `names`.  The kernel takes its time for each that is unmounted, so that they are put aside first, and go together."""
-    if not names:
-        return
-    mount(_TRASH, _TRASH, _MS_BIND)
-    for name in names:
-        inside = folder + b"/" + name
-        is_folder = mounted.pop(name)
-        target = _TRASH + (b"/folder" if is_folder else b"/file")
-        _check(libc.syscall(_SYS_MOVE_MOUNT, _AT_FDCWD, inside, _AT_FDCWD, target, 0))
-        (os.rmdir if is_folder else os.unlink)(inside)
-    libc.umount2(_TRASH, _MNT_DETACH)
-
-
 def _change_mounts(tree: int, flags: int, attributes: int, without: int) -> None:
     order = (ctypes.c_uint64 * 4)(attributes, without)
     _check(libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH | flags, order, ctypes.sizeof(order)))
@@ -501,6 +518,16 @@ def enter_namespace() -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
+
+
+def _become_first() -> None:
+    """Go on as the first process of a PID namespace, which ends when this one is killed, or the one that waits here.  Raises OSError."""
+    _check(libc.unshare(_CLONE_NEWPID))
+    process = os.fork()
+    if process != 0:
+        os.waitpid(process, 0)
+        os._exit(0)
+    _check(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
 
 
 def mount(source: bytes, target: bytes, flags: int, *, kind: bytes | None = None) -> None:
