@@ -23,7 +23,30 @@ if TYPE_CHECKING:
     from nivalis.build.settings import BuildSettings
     from nivalis.store.store import Store
 
-__all__ = ["BuildOptions", "Building", "make_links", "open_building", "report_failures"]
+__all__ = ["BUILD_HELP", "STORE_HELP", "BuildOptions", "Building", "make_links", "open_building", "report_failures"]
+
+# Of the help of those that evaluate and build.
+BUILD_HELP = """\
+How to build:
+  -j, --max-jobs N          so many builds at once
+  --cores N                 each told to use so many processors (0: all)
+  -k, --keep-going          after a failure build what does not need what failed
+  -K, --keep-failed         keep the folders of failed builds
+  --timeout SECONDS, --max-silent-time SECONDS
+                            end a build that takes so long, or is silent for so long
+  --fallback                build what could not be fetched
+  --no-sandbox              let builds see the whole machine
+  -Q, --no-build-output     do not show what builders say
+  --json-events             show what happens as one JSON object a line, on stderr
+"""
+STORE_HELP = """\
+The store and other:
+  --store PLACE             use the store there: a folder, or local?root=...
+  --show-trace              show all frames of an error's trace
+  --option NAME VALUE       set one of Nix's settings
+  --no-eval-cache           do not answer from the cache of evaluations
+  -h, --help, --version
+"""
 
 
 class BuildOptions(EvalOptions):

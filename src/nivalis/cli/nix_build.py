@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nivalis.cli.arguments import Flags
-from nivalis.cli.building import BuildOptions, make_links, open_building, report_failures
+from nivalis.cli.building import BUILD_HELP, STORE_HELP, BuildOptions, make_links, open_building, report_failures
 from nivalis.cli.common_options import open_store
 from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import make_arguments, open_evaluator, resolve_file
@@ -27,7 +27,7 @@ from nivalis.store.store import Store
 
 __all__ = ["derivation_in_store", "nix_build", "run_program"]
 
-_HELP = """\
+_HELP = f"""\
 Usage: nix-build [FLAGS] [FILES...]
 
 Builds the derivations that Nix expressions in files give (./default.nix if there are none), and makes ./result a link to the result.
@@ -46,26 +46,9 @@ The result:
   --no-out-link             make none
   --dry-run                 only say what would be built
 
-How to build:
-  -j, --max-jobs N          so many builds at once
-  --cores N                 each told to use so many processors (0: all)
-  -k, --keep-going          after a failure build what does not need what failed
-  -K, --keep-failed         keep the folders of failed builds
-  --timeout SECONDS, --max-silent-time SECONDS
-                            end a build that takes so long, or is silent for so long
-  --check, --rebuild        build again what is built, and compare
-  --fallback                build what could not be fetched
-  --no-sandbox              let builds see the whole machine
-  -Q, --no-build-output     do not show what builders say
-  --json-events             show what happens as one JSON object a line, on stderr
+{BUILD_HELP}  --check, --rebuild        build again what is built, and compare
 
-The store and other:
-  --store PLACE             use the store there: a folder, or local?root=...
-  --show-trace              show all frames of an error's trace
-  --option NAME VALUE       set one of Nix's settings
-  --no-eval-cache           do not answer from the cache of evaluations
-  -h, --help, --version
-"""
+{STORE_HELP}"""
 
 
 class Options(ExpressionOptions, BuildOptions):

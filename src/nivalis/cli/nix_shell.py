@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from nivalis.cli.arguments import Flags, UsageError
-from nivalis.cli.building import BuildOptions, open_building, report_failures
+from nivalis.cli.building import BUILD_HELP, STORE_HELP, BuildOptions, open_building, report_failures
 from nivalis.cli.common_options import open_store
 from nivalis.cli.eval_cache import Request, show_messages
 from nivalis.cli.evaluation import make_arguments, open_evaluator, resolve_file
@@ -34,7 +34,7 @@ from nivalis.store.store import Store
 
 __all__ = ["nix_shell", "run_program", "start_shell"]
 
-_HELP = """\
+_HELP = f"""\
 Usage: nix-shell [FLAGS] [FILES...]
        nix-shell [FLAGS] -p PACKAGES...
        nix-shell SCRIPT [ARGUMENTS...]
@@ -64,26 +64,9 @@ The shell:
 
 Scripts: after the first line `#! /usr/bin/env nix-shell` come lines such as `#! nix-shell -i python3 -p python3`.
 
-How to build:
-  -j, --max-jobs N          so many builds at once
-  --cores N                 each told to use so many processors (0: all)
-  -k, --keep-going          after a failure build what does not need what failed
-  -K, --keep-failed         keep the folders of failed builds
-  --timeout SECONDS, --max-silent-time SECONDS
-                            end a build that takes so long, or is silent for so long
-  --fallback                build what could not be fetched
-  --no-sandbox              let builds see the whole machine
-  -Q, --no-build-output     do not show what builders say
-  --json-events             show what happens as one JSON object a line, on stderr
-  --dry-run                 only say what would be built
+{BUILD_HELP}  --dry-run                 only say what would be built
 
-The store and other:
-  --store PLACE             use the store there: a folder, or local?root=...
-  --show-trace              show all frames of an error's trace
-  --option NAME VALUE       set one of Nix's settings
-  --no-eval-cache           do not answer from the cache of evaluations
-  -h, --help, --version
-
+{STORE_HELP}
 NIX_BUILD_SHELL names the Bash to start, instead of the farm's, or `bashInteractive` of <nixpkgs> or, without one, the `bash` of PATH.
 """
 
