@@ -243,6 +243,21 @@ def test_realise_and_repair(program: Program, folder: Path) -> None:
     assert program("nix_store", "--verify", "--check-contents").returncode == 0
 
 
+@pytest.mark.parametrize("command", [["nix_build"], ["__init__", "build"]])
+def test_builds_repair(command: list[str], program: Program, folder: Path) -> None:
+    def build(*flags: str) -> str:
+        answer = program(*command, "-A", "many", *flags)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout.strip()
+
+    built = build()
+    place = folder / "root" / built[1:]
+    place.chmod(0o644)
+    place.write_text("damaged")
+    assert (build(), place.read_text()) == (built, "damaged")
+    assert (build("--repair"), place.read_text()) == (built, "out\n")
+
+
 def test_realise_hears_the_flags_of_builds(program: Program, folder: Path) -> None:
     drv_paths = program("nix_instantiate", "-A", "bad", "-A", "one", "-A", "slow").stdout.split()
     answer = program("nix_store", "--realise", *drv_paths, "-k", "-j3", "-K", "--timeout", "2")

@@ -22,6 +22,7 @@ __all__ = ["command"]
 @click.option("--no-link", "--no-out-link", "no_link", is_flag=True, help="Make no link.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be built.")
 @click.option("--rebuild", "--check", "rebuild", is_flag=True, help="Build again what is built, and compare.")
+@click.option("--repair", is_flag=True, help="Mend what is built and damaged, and what it refers to.")
 @click.option("-k", "--keep-going", is_flag=True, help="After a failure, build what does not need what failed.")
 @click.option("-K", "--keep-failed", is_flag=True, help="Keep the folders of failed builds.")
 @click.option("-j", "--max-jobs", metavar="N", help="So many builds at once.")
@@ -46,6 +47,7 @@ def command(
     no_link: bool,
     dry_run: bool,
     rebuild: bool,
+    repair: bool,
     keep_going: bool,
     keep_failed: bool,
     max_jobs: str | None,
@@ -79,7 +81,7 @@ def command(
         options.link = None if no_link else link
         options.dry_run, options.json, options.json_events = dry_run, as_json, json_events
         options.mode = "check" if rebuild else "normal"
-        options.shows_output = not no_build_output
+        options.repairs, options.shows_output = repair, not no_build_output
         options.set_given({"store": store, "show-trace": show_trace, "keep-going": keep_going, "keep-failed": keep_failed})
         options.set_given({"max-jobs": max_jobs, "cores": cores, "timeout": timeout, "max-silent-time": max_silent_time})
         options.set_given({"fallback": None if fallback is None else str(fallback).lower()})

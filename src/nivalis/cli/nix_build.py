@@ -47,6 +47,7 @@ The result:
   --dry-run                 only say what would be built
 
 {BUILD_HELP}  --check, --rebuild        build again what is built, and compare
+  --repair                  mend what is built and damaged, and what it refers to, by fetching or building it again
 
 {STORE_HELP}"""
 
@@ -58,11 +59,13 @@ class Options(ExpressionOptions, BuildOptions):
         super().__init__()
         self.link: str | None = "result"
         self.json = False
+        self.repairs = False
 
     def flags(self) -> Flags:
         own: dict[str, tuple[int, object]] = {
             "--no-out-link": (0, lambda: setattr(self, "link", None)),
             "--no-link": (0, lambda: setattr(self, "link", None)),
+            "--repair": (0, lambda: setattr(self, "repairs", True)),
         }
         for name in ("-o", "--out-link", "--add-root"):
             own[name] = (1, lambda link: setattr(self, "link", link))
@@ -106,7 +109,7 @@ def build_found(options: Options, words: Sequence[str], command: str) -> int:
         if built is None:
             return status
         sys.stdout.buffer.write(built.output)
-        is_plain = options.mode == "normal" and not options.from_stdin and not options.json_events
+        is_plain = options.mode == "normal" and not options.repairs and not options.from_stdin and not options.json_events
         if request is not None and command == "nix-build" and is_plain:
             # For `start`, which knows the words alone: not what stdin says, and no events.
             whole = Request(command, words, folder, environment)
@@ -181,6 +184,10 @@ def _realise(options: Options, store: Store, wanted: Sequence[str], environment:
         if options.dry_run:
             building.show_plan(goals, as_json=options.json)
             return 0, None
+        if options.repairs:
+            from nivalis.cli.nix_store_realise import repair_damaged
+
+            repair_damaged(store, goals, building.settings, building.substituter)
         result = building.realise(goals)
     report_failures(result)
     if result.exit_status:

@@ -22,7 +22,7 @@ from nivalis.store.paths import is_derivation
 from nivalis.store.store import Store
 from nivalis.store.verify import find_modified
 
-__all__ = ["make_repairer", "make_valid", "realise"]
+__all__ = ["make_repairer", "make_valid", "realise", "repair_damaged"]
 
 
 class _Request(Protocol):
@@ -52,7 +52,7 @@ def realise(store: Store, request: _Request) -> int:
                     print(line, file=sys.stderr)
                 return 0
             if "--repair" in request.flags:
-                _repair(store, wanted, settings, substituter)
+                repair_damaged(store, wanted, settings, substituter)
             result = realise_paths(store, wanted, settings, listen=listen, substituter=substituter)
     finally:
         renderer.close()
@@ -103,7 +103,7 @@ def _repair_path(store: Store, path: str, settings: BuildSettings, substituter: 
         realise_paths(store, [deriver], settings._replace(mode="repair"), substituter=substituter).check()
 
 
-def _repair(store: Store, wanted: Sequence[Wanted], settings: BuildSettings, substituter: LazySubstituter) -> None:
+def repair_damaged(store: Store, wanted: Sequence[Wanted], settings: BuildSettings, substituter: LazySubstituter) -> None:
     """Mend those of the paths that are valid and damaged, and what they refer to."""
     paths = [path for one in wanted if store.is_valid(one.path) for _, path in _outputs(store, one)]
     closure = store.database.closure(store.valid_among(paths))
