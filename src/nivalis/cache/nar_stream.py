@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor, Future
 
 from nivalis import _native
-from nivalis.cache.compression import Compressor, make_compressor
+from nivalis.cache.compression import Compressor, make_compressor, pack_whole
 from nivalis.errors import StoreContentError
 
 __all__ = ["NarStream", "pack_nar"]
@@ -22,9 +22,9 @@ _PIECE = 1 << 17
 
 def pack_nar(place: str, compression: str, start: int = 0, length: int | None = None) -> bytes:
     """What a `NarStream` would give, all at once: for small NARs.  Raises its errors."""
-    pieces: list[bytes] = []
-    _write_nar(place, _Pieces(pieces), compression)
-    nar = b"".join(pieces)
+    pieces = _Pieces()
+    _native.write_nar(place, pieces)
+    nar = pack_whole(b"".join(pieces), compression)
     if length is None:
         return nar[start:]
     part = nar[start : start + length]
@@ -81,9 +81,9 @@ class NarStream:
             loop.remove_reader(self._reader)
 
 
-class _Pieces:
-    def __init__(self, pieces: list[bytes]) -> None:
-        self.write = pieces.append
+class _Pieces(list[bytes]):
+    def write(self, data: bytes, /) -> None:
+        self.append(data)
 
 
 class _Pipe:
@@ -101,7 +101,7 @@ class _Pipe:
 
 
 class _Packer:
-    def __init__(self, compressor: Compressor, sink: _Pipe | _Pieces) -> None:
+    def __init__(self, compressor: Compressor, sink: _Pipe) -> None:
         self._compressor = compressor
         self._sink = sink
 
@@ -115,11 +115,8 @@ class _Packer:
 def _fill(writer: int, place: str, compression: str, skipped: int) -> None:
     if compression == "none" and not skipped:
         _native.write_nar(place, writer)
-    else:
-        _write_nar(place, _Pipe(writer, skipped), compression)
-
-
-def _write_nar(place: str, sink: _Pipe | _Pieces, compression: str) -> None:
+        return
+    sink = _Pipe(writer, skipped)
     compressor = make_compressor(compression)
     if compressor is None:
         _native.write_nar(place, sink)
