@@ -53,6 +53,8 @@ SERVER = f"""{{ pkgs, utils, ... }}: let clock = ''{CLOCK}''; in {{
     kernel.sysctl."vm.swappiness" = 11;
     loader.grub.enable = false;
   }};
+  # What is emulated on a busy machine is slower than systemd waits.
+  systemd.settings.Manager = {{ DefaultDeviceTimeoutSec = 3600; DefaultTimeoutStartSec = 3600; }};
   services.getty.autologinUser = "root";
   services.qemuGuest.enable = true;
   services.udev.extraRules = ''KERNEL=="vdb", SYMLINK+="for-data"'';
@@ -175,6 +177,8 @@ PARTITIONS = f"""{{
   boot = {{ kernelParams = [ "console=ttyS0" ]; loader.grub.enable = false; }};
   services.getty.autologinUser = "root";
   programs.bash.promptInit = "PS1=";
+  # What is emulated on a busy machine is slower than systemd waits.
+  systemd.settings.Manager = {{ DefaultDeviceTimeoutSec = 3600; DefaultTimeoutStartSec = 3600; }};
 }}"""
 
 

@@ -28,6 +28,8 @@ OLD = """{ pkgs, lib, ... }: {
   boot.kernelParams = [ "console=ttyS0" ];
   boot.loader.grub.device = "/dev/vda";
   services.getty.autologinUser = "root";
+  # What is emulated on a busy machine is slower than systemd waits.
+  systemd.settings.Manager = { DefaultDeviceTimeoutSec = 3600; DefaultTimeoutStartSec = 3600; };
   programs.bash.promptInit = "PS1=";
   systemd.services.web = { wantedBy = [ "multi-user.target" ]; serviceConfig.ExecStart = "${pkgs.coreutils}/bin/sleep 10000"; };
   environment.etc = { kept.text = "kept"; old.text = "old"; both.text = "old"; };
