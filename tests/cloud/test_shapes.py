@@ -118,7 +118,7 @@ def test_oddities_that_are_recorded() -> None:
     assert models.decode(models.User, {"id": "usr-a", "default_account": "acc-a"}).default_account == models.Account(id="acc-a")
 
 
-@pytest.mark.parametrize("value", [None, [], "srv-aaaaa", {}, {"id": None}, {"id": "a", "cores": "many"}, {"id": "a", "ram": [1]}])
+@pytest.mark.parametrize("value", [None, [], "srv-aaaaa", {}, {"id": None}, {"id": ""}, {"id": "a", "cores": "many"}, {"id": "a", "ram": [1]}])
 def test_what_is_no_answer(value: object) -> None:
     with pytest.raises(AnswerError):
         models.decode(models.ServerType, value)

@@ -230,10 +230,10 @@ def decode(kind: type[R], value: object) -> R:
     known = {}
     for name, wanted in _fields_of(cast("Any", kind)).items():
         found = value.get(name)
+        if name == "id" and found in (None, ""):
+            raise AnswerError(f"answer is no {kind.__name__}: it has no `id`")
         # Where there is a default, an absent and a null value are the same.
         if found is None:
-            if name == "id":
-                raise AnswerError(f"answer is no {kind.__name__}: it has no `id`")
             continue
         known[name] = _convert(wanted, found, f"{kind.__name__}.{name}")
     return kind(**known)
