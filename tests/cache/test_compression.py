@@ -20,15 +20,12 @@ def _by_stream(data: bytes, level: int | None = None) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
-# Words that come again and again, of few letters and of many: the encoder has many earlier occurrences to choose from.
-_words = st.sampled_from([b"a", b"ab", b"abcd", bytes(range(256))]).flatmap(
-    lambda letters: st.lists(st.lists(st.sampled_from(letters), min_size=1, max_size=9).map(bytes), min_size=1, max_size=30)
-)
-
-
-@given(words=_words, seed=st.integers(0, 1 << 32), count=st.sampled_from([0, 1, 30, 3_000]))
-def test_xz_of_any_bytes(words: list[bytes], seed: int, count: int) -> None:
-    data = b"".join(random.Random(seed).choices(words, k=count))
+@given(noise=st.binary(min_size=1, max_size=200), letters=st.sampled_from([1, 2, 4, 256]), seed=st.integers(0, 1 << 32), count=st.integers(0, 3_000))
+def test_xz_of_any_bytes(noise: bytes, letters: int, seed: int, count: int) -> None:
+    """Of words that come again and again, of few letters or of many."""
+    chance = random.Random(seed)
+    text = bytes(byte % letters for byte in noise)
+    data = b"".join(text[start : start + chance.randrange(1, 10)] for start in chance.choices(range(len(text)), k=count))
     assert pack_whole(data, "xz") == _by_stream(data)
 
 

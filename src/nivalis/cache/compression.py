@@ -1,7 +1,7 @@
 """Compression of NARs, as streams: what a cache's `Compression` field names.
 
-All are the standard library's but zstd, which it has from Python 3.14 on, and the backport of that module before.  For the parameters that CppNix
-uses, xz and bzip2 give its very bytes.  gzip has no date here, so that equal NARs are equal files.
+All are the standard library's but zstd, which it has from Python 3.14 on, and the backport of that module before, and xz of a whole file, which
+is the kernel's.  For the parameters that CppNix uses, xz and bzip2 give its very bytes.  gzip has no date here, so that equal NARs are equal files.
 
 Compressed bytes come from an enemy: memory is bounded by `_MEMORY`, and what comes out by the size that was announced, so that a
 small file cannot become an endless archive.
