@@ -54,7 +54,10 @@ load() {
 }
 
 load_for_devices() {
-  find /sys/devices -name modalias -exec cat {} + 2> /dev/null | sort -u > /tmp/devices
+  find /sys/devices -name modalias -exec cat {} + 2> /dev/null | sort -u > /tmp/found
+  # All that is known for the same devices has been tried.
+  if cmp -s /tmp/found /tmp/devices 2> /dev/null; then return; fi
+  mv /tmp/found /tmp/devices
   while read -r device; do match_device "$device"; done < /tmp/devices
 }
 
