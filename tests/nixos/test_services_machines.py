@@ -325,7 +325,8 @@ def test_routes_and_hosts(box: Machine) -> None:
 
 def test_the_bus_starts_who_is_asked(box: Machine) -> None:
     before = box.pid("dbus")
-    assert box.run("systemctl stop systemd-hostnamed; hostnamectl hostname; systemctl is-active systemd-hostnamed") == "box\nactive"
+    # Trixie says that a socket could start it again.
+    assert box.run("systemctl stop systemd-hostnamed 2>/dev/null; hostnamectl hostname; systemctl is-active systemd-hostnamed") == "box\nactive"
     assert "(null)" not in box.run("busctl --system call org.freedesktop.DBus / org.freedesktop.DBus GetId") and box.pid("dbus") == before
 
 
