@@ -7,7 +7,7 @@
 //! trees of the large one grow together. Each is ordered by content and by age, so whoever looks for something in a tree that has grown
 //! together meets the same candidates, in the same order, and some that it passes over. That matters where a search gives up after
 //! `DEPTH` steps, and nowhere else. So the hashes are counted first (`has_same_trees`), and an input for which it could matter, which is
-//! rare, is compressed with the large dictionary.
+//! rare below 16 KiB, is compressed with the large dictionary.
 
 use liblzma::stream::{Action, Check, Error, Filters, LzmaOptions, Status, Stream};
 use pyo3::exceptions::PyValueError;
