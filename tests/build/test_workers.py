@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from debian_debs import SYSTEM, file, make_deb
-from nivalis.build import BuildSettings, realise
+from nivalis.build import BuildSettings, builtin_builders, realise
 from nivalis.build.errors import BuildError, SandboxError
 from nivalis.build.events import BuildLine, Event
 from nivalis.build.sandbox import check_available
@@ -88,6 +88,18 @@ def test_what_has_to_be_ended_ends_with_its_worker(program: str, store: Store) -
         assert workers.take(program) is worker
         workers.give_back(worker)
     finally:
+        workers.close()
+
+
+def test_one_that_does_not_start_says_why(program: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin_builders, "serve_command", lambda: ["/nowhere/python"])
+    workers = Workers(store, SETTINGS)
+    worker = workers.take(program)
+    try:
+        status, why, said = _run(worker, "")
+        assert (status, why, worker.is_alive) == (1, "exited", False) and "/nowhere/python" in said
+    finally:
+        workers.give_back(worker)
         workers.close()
 
 

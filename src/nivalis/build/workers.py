@@ -138,7 +138,8 @@ class Worker:
         except OSError as error:
             ended = Ended(1)
             self.is_alive = False
-            on_output(f"{error}\n".encode())
+            self._said.seek(0)
+            on_output(self._said.read(65536) or f"{error}\n".encode())
         finally:
             os.close(log)
         if ended.reason != "exited" or not self.is_alive:
@@ -172,10 +173,8 @@ class Worker:
             elif self._socket.fileno() in ready:
                 answer = self._socket.recv(16)
                 if not answer:
-                    self.is_alive = False
-                    self._said.seek(0)
-                    on_output(self._said.read(65536))
-                return Ended(int(answer or 1))
+                    raise ConnectionAbortedError("the builder's process has ended")
+                return Ended(int(answer))
             if is_stopped():
                 reason = "stopped"
             elif settings.timeout and now - started > settings.timeout:
