@@ -73,10 +73,12 @@ class Disk:
 
     def menu(self) -> str:
         """The `init` of what is booted when nobody chooses, as a loader finds it that reads no journal."""
-        command = [_find("debugfs"), "-R", "cat /boot/grub/grub.cfg", str(self.image)]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        # Without sums and bitmaps, at which a loader does not look, and which may be of another moment than the rest.
+        command = [_find("debugfs"), "-n", "-c", "-R", "cat /boot/grub/grub.cfg", str(self.image)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        text = done.stdout
         found = re.search(r"menuentry 'NixOS' --id 'nixos' \{\n  linux (\S+) init=(\S+).*\n  initrd (\S+)\n\}\n", text)
-        assert found is not None and text.rstrip().endswith("}"), text
+        assert found is not None and text.rstrip().endswith("}"), text + done.stderr
         return found[2]
 
 
