@@ -161,6 +161,16 @@ def test_parsing_file_after_file(evaluator: Evaluator) -> None:
     with pytest.raises(FileNotFoundError, match="gone"):
         evaluator.parse_each(failing(), shown.append)
     assert len(shown) == 3
+
+    def interrupted() -> Iterator[tuple[bytes, str, str]]:
+        yield from sources(3)
+        raise KeyboardInterrupt
+
+    # Whoever reads what is written may have stopped to.
+    shown.clear()
+    with pytest.raises(KeyboardInterrupt):
+        evaluator.parse_each(interrupted(), shown.append)
+    assert shown == []
     shown.clear()
     with pytest.raises(EvalError, match="syntax error") as caught:
         evaluator.parse_each([*sources(2), (b"1 +", "/", "/wrong.nix"), *sources(1)], shown.append)

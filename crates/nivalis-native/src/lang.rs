@@ -14,7 +14,7 @@ use nix_lang::eval::{self, Evaluator as Kernel, PrintStyle, Settings, StrBuf, R}
 use nix_lang::source::{Origin, Pos};
 use nix_lang::symbol::Sym;
 use nix_lang::value::{Kind, Val};
-use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyException, PyKeyError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use std::path::PathBuf;
@@ -293,7 +293,7 @@ impl Evaluator {
             }
             Ok(())
         };
-        let read = || {
+        let read = || -> PyResult<_> {
             Python::attach(|py| {
                 let Some(source) = sources.bind(py).clone().next() else { return Ok(None) };
                 let (text, base_dir, file) = source?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -304,7 +304,7 @@ impl Evaluator {
         let (mut stopped, mut failed) = (Ok(()), Ok(()));
         let beside = || {
             let (mut under_way, mut is_more) = (0, true);
-            loop {
+            'all: loop {
                 while is_more && under_way < PARSED_AHEAD {
                     match read() {
                         Ok(Some(source)) => {
@@ -312,7 +312,13 @@ impl Evaluator {
                             is_more = to_parse.send(source).is_ok();
                         }
                         Ok(None) => is_more = false,
-                        Err(e) => (failed, is_more) = (Err(e), false),
+                        Err(e) if Python::attach(|py| e.is_instance_of::<PyException>(py)) => (failed, is_more) = (Err(e), false),
+                        // Ctrl-C.
+                        Err(e) => {
+                            interrupt.store(true, Ordering::Relaxed);
+                            stopped = Err(e);
+                            break 'all;
+                        }
                     }
                 }
                 if under_way == 0 {

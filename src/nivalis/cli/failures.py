@@ -90,6 +90,11 @@ def report(error: BaseException) -> None:
     sys.stderr.flush()
 
 
+def drop_output() -> None:
+    """Have nothing more written to standard output, nor what is still in its buffer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run(work: Callable[[], int]) -> int:
     """The exit status of a command: what `work` says, 1 for an error, which is reported, and 130 after Ctrl-C."""
     try:
@@ -97,10 +102,12 @@ def run(work: Callable[[], int]) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
+        # What is read by nobody could not be written now either.
+        drop_output()
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever reads the output has seen enough.  Python's own attempt to flush at the end must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 1
     except (NivalisError, OSError) as error:
         report(error)

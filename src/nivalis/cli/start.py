@@ -100,4 +100,7 @@ def _ask(command: str) -> int | None:
     try:
         return answer(command)
     except KeyboardInterrupt:
+        from nivalis.cli.failures import drop_output
+
+        drop_output()
         return 130
