@@ -86,8 +86,9 @@ def test_killed_at_random_points(workshop: Any, tmp_path: Path, cpp_build: Calla
     with Store.open(StoreLayout.under(root)) as store:
         drv_path = type(workshop)(store, workshop.environment).instantiate(GRAPH)
     chance = random.Random(3)
-    hit = 0
-    for _ in range(12):
+    kills = hits = 0
+    # Some must hit a build that is going on; how many of them do depends on the machine.
+    while kills < 12 or (hits < 3 and kills < 60):
         process = _start(root, workshop.environment, drv_path)
         # Half of them as soon as the first build has begun, however slow the machine is, and the others somewhere.
         if chance.random() < 0.5:
@@ -97,13 +98,14 @@ def test_killed_at_random_points(workshop: Any, tmp_path: Path, cpp_build: Calla
             time.sleep(chance.uniform(0.15, 0.6))
         process.kill()
         process.communicate()
-        hit += _is_building(workshop)
+        kills += 1
+        hits += _is_building(workshop)
         _verify(cpp_build, root)
         # What was finished is there, and so the next attempt begins with something else: begin anew now and then.
         if chance.random() < 0.3:
             _forget_outputs(workshop.store)
         _clear(workshop.environment["TMPDIR"])
-    assert hit >= 3
+    assert hits >= 3
     process = _start(root, workshop.environment, drv_path)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -32,13 +32,13 @@ from system_data import make_data, make_system
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
-# What `switch-to-configuration` of these systems does.
+# What `switch-to-configuration` of these systems does.  Its files lie where no checkout is: this one is mounted at its own path, whatever that is.
 _SWITCH = """#!/bin/sh
 system=$(dirname "$(dirname "$0")")
-echo "$1 ${system##*-}" >> /log
+echo "$1 ${system##*-}" >> /run/asked-of-systems
 case $1 in
-    check) exit "$(cat /check 2>/dev/null || echo 0)" ;;
-    switch) echo "activating the configuration..."; ln -sfn "$system" /run/current-system; exit "$(cat /switch 2>/dev/null || echo 0)" ;;
+    check) exit "$(cat /run/status-of-check 2>/dev/null || echo 0)" ;;
+    switch) echo "activating the configuration..."; ln -sfn "$system" /run/current-system; exit "$(cat /run/status-of-switch 2>/dev/null || echo 0)" ;;
 esac
 """
 # Its last word is the script; a file named `refuse` says that nobody is there, one named `cut` that a stream ends early.
@@ -88,7 +88,7 @@ class FolderServer:
         profile.symlink_to("system-1-link")
 
     def set(self, name: str, text: str = "") -> None:
-        """Change how it behaves: `refuse` and `cut` of the way to it; the statuses `root/check` and `root/switch`."""
+        """Change how it behaves: `refuse` and `cut` of the way to it; the statuses `root/run/status-of-check` and `…-of-switch`."""
         (self.folder / name).write_text(text)
 
     def unset(self, name: str) -> None:
@@ -106,7 +106,7 @@ class FolderServer:
     @property
     def log(self) -> list[str]:
         """What its systems' programs were asked to do."""
-        file = self.root / "log"
+        file = self.root / "run/asked-of-systems"
         return file.read_text().splitlines() if file.exists() else []
 
     @property
