@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from nivalis.build.errors import BuildError
-from nivalis.build.events import BuildFailed, BuildLine, BuildStarted
+from nivalis.build.events import BuildFailed, BuildFinished, BuildLine, BuildStarted
 from nivalis.errors import InvalidPathError, NivalisError
 from nivalis.store import Store, StoreLayout
 from nivalis.store.logs import LogMissingError, find_log_of, read_log
@@ -127,6 +128,68 @@ def test_no_network(workshop: Any) -> None:
     )
     text = Path(place).read_text()
     assert text.startswith("1\n") and "unreachable" in text and text.endswith("refused\n")
+
+
+_NETWORK_SEEN = "readlink /proc/self/ns/net; grep lo: /proc/net/dev | tr -s ' '; head -n 1 /proc/net/sockstat"
+_TALK = "nc -l -p 8080 > heard & sleep 0.5; echo $name | nc 127.0.0.1 8080; wait; cat heard"
+
+
+def test_each_build_finds_its_network_as_new(workshop: Any) -> None:
+    """The namespace of one that sent nothing is had again, that of one that did is not."""
+    workshop.build(
+        f"""let build = name: before: script: sh name "({_NETWORK_SEEN}; ${{script}}) > $out # ${{before}}";
+        in build "last" (build "after" (build "talks" (build "first" "" "true") "{_TALK}") "true") "true" """
+    )
+    outputs = [event.outputs[0] for event in workshop.events if isinstance(event, BuildFinished)]
+    seen = {path.rpartition("-")[2]: Path(workshop.store.real_path(path)).read_text().splitlines() for path in outputs}
+    namespaces = {name: lines[0] for name, lines in seen.items()}
+    assert namespaces["first"] == namespaces["talks"] != namespaces["after"] == namespaces["last"]
+    assert len({tuple(seen[name][1:3]) for name in namespaces}) == 1 and " lo: 0 0 " in seen["after"][1]
+    assert seen["talks"][3:] == ["talks"]
+
+
+def test_no_build_hears_what_another_says(workshop: Any) -> None:
+    place = workshop.build(
+        f"""sh "both" "cat ${{sh "one" "({_TALK}) > $out"}} ${{sh "two" "({_TALK}) > $out"}} > $out" """,
+        max_jobs="2",
+    )
+    assert Path(place).read_text() == "one\ntwo\n"
+
+
+_BUILDING = """
+import os, sys
+from nivalis.build import BuildSettings, realise
+from nivalis.store import Store, StoreLayout
+with Store.open(StoreLayout.under(sys.argv[1])) as store:
+    result = realise(store, [sys.argv[2]], BuildSettings.make("x86_64-linux", dict(os.environ)))
+    result.check()
+    print(store.real_path(result.paths[0]))
+"""
+
+
+def test_no_network_where_only_bubblewrap_may_see_to_that(workshop: Any, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can do without a capability")
+    drv_path = workshop.instantiate(f'sh "net" "({_NETWORK_SEEN}) > $out"')
+    argv = ["setpriv", "--bounding-set=-net_admin", sys.executable, "-c", _BUILDING, str(tmp_path / "root"), drv_path]
+    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **workshop.environment}, check=False)
+    assert done.returncode == 0, done.stderr
+    namespace, counts, _ = Path(done.stdout.strip()).read_text().splitlines()
+    assert namespace != os.readlink("/proc/self/ns/net") and " lo: 0 0 " in counts
+
+
+def test_no_builder_changes_the_machines_settings(workshop: Any) -> None:
+    """Not even root's own, without a build user: what may be written in /proc asks for capabilities that a builder has not."""
+    place = workshop.build(
+        """sh "settings" "
+          for file in $(find /proc -path '/proc/[0-9]*' -prune -o -type f -perm -200 -print); do
+            if (: >> $file) 2> /dev/null; then echo $file; fi
+          done > $out
+          test -e /proc/sys/kernel/core_pattern && cat /proc/sys/kernel/random/uuid > /dev/null
+        " """,
+        build_users_group="",
+    )
+    assert {path for path in Path(place).read_text().splitlines() if not path.startswith("/proc/pressure/")} <= {"/proc/mtrr"}
 
 
 def test_metadata_of_outputs(workshop: Any) -> None:

@@ -79,12 +79,12 @@ def test_a_switch_that_fails(world: World) -> None:
     one, two = world.make_system("one"), world.make_system("two")
     world.server.boot(one)
     world.deploy(world.target("web", one, cloud_ip="new"))
-    world.server.set("root/run/status-of-check", "1")
+    world.server.set("root/run/answer-of-check", "1")
     with pytest.raises(SwitchError, match="stays what it was") as refused:
         world.deploy(world.target("web", two))
     assert refused.value.status == 1 and world.server.profile == one and world.server.log == ["check two"]
-    world.server.unset("root/run/status-of-check")
-    world.server.set("root/run/status-of-switch", "4")
+    world.server.unset("root/run/answer-of-check")
+    world.server.set("root/run/answer-of-switch", "4")
     with pytest.raises(SwitchError, match="not all went well") as failed:
         world.deploy(world.target("web", two))
     assert failed.value.status == 4 and world.server.profile == two

@@ -37,8 +37,11 @@ _SWITCH = """#!/bin/sh
 system=$(dirname "$(dirname "$0")")
 echo "$1 ${system##*-}" >> /run/asked-of-systems
 case $1 in
-    check) exit "$(cat /run/status-of-check 2>/dev/null || echo 0)" ;;
-    switch) echo "activating the configuration..."; ln -sfn "$system" /run/current-system; exit "$(cat /run/status-of-switch 2>/dev/null || echo 0)" ;;
+    check) exit "$(cat /run/answer-of-check 2>/dev/null || echo 0)" ;;
+    switch)
+        echo "activating the configuration..."
+        ln -sfn "$system" /run/current-system
+        exit "$(cat /run/answer-of-switch 2>/dev/null || echo 0)" ;;
 esac
 """
 # Its last word is the script; a file named `refuse` says that nobody is there, one named `cut` that a stream ends early.
@@ -88,7 +91,7 @@ class FolderServer:
         profile.symlink_to("system-1-link")
 
     def set(self, name: str, text: str = "") -> None:
-        """Change how it behaves: `refuse` and `cut` of the way to it; the statuses `root/run/status-of-check` and `…-of-switch`."""
+        """Change how it behaves: `refuse` and `cut` of the way to it; the statuses `root/run/answer-of-check` and `answer-of-switch`."""
         (self.folder / name).write_text(text)
 
     def unset(self, name: str) -> None:

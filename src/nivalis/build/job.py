@@ -213,12 +213,11 @@ class Job:
                     support=support,
                     mark=MARK if mounted else None,
                     farm=self._find_farm(inputs),
-                    network=network,
                     kvm="kvm" in settings.system_features and "kvm" in self._options.required_features,
                     environment=variables,
                 )
                 places = {name: f"{room}/store/{base_name(path)}" for name, path in self._paths.items()}
-                ended, log = self._run_inside(view, mounted, command, user)
+                ended, log = self._run_inside(view, mounted, command, user, network=network)
             self._check_ended(ended, log)
             owner = os.geteuid() if user is None else user.uid
             try:
@@ -322,7 +321,7 @@ class Job:
             remove_tree(room)
 
     def _run_inside(
-        self, view: sandbox.Sandbox, mounted: Sequence[str], command: Sequence[str], user: BuildUser | None
+        self, view: sandbox.Sandbox, mounted: Sequence[str], command: Sequence[str], user: BuildUser | None, *, network: bool
     ) -> tuple[Ended, tuple[str, ...]]:
         from nivalis.build.process import file_of, with_ends
         from nivalis.build.syscalls import make_filter
@@ -366,6 +365,7 @@ class Job:
                     seen_at=view.store_dir,
                     source=str(self._store.layout.real_store_dir),
                     names=mounted,
+                    network=network,
                     user=None if user is None else (user.uid, user.gid),
                 )
                 try:

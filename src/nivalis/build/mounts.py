@@ -14,6 +14,9 @@ capability outlives the `exec`; bubblewrap's is below it, so that it may be ente
 
 In the workshop they stay mounted, for the next build in that folder, which has most of them too: then only what differs is changed.
 
+A network namespace takes the kernel a quarter of the time that the rest of a sandbox takes it.  So one in which no packet was ever sent, as in
+most builds none is, is given to a next build when all processes of the first are gone: it is as new.
+
 Whoever has given an order holds a socket for it.  Once that is closed, be it because that process has died, all processes of the build
 are ended, however far bubblewrap has come; and how they ended is not told before the last is gone.  When this process itself is killed, the
 kernel ends them: it is the first of a PID namespace, in which they all are.
@@ -29,6 +32,7 @@ import os
 import select
 import signal
 import stat
+import struct
 import sys
 import time
 from contextlib import suppress
@@ -43,7 +47,7 @@ __all__ = ["enter_namespace", "libc", "main", "mount"]
 # linux/mount.h and linux/sched.h
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 1, 1 << 2, 1 << 3, 1 << 12, 1 << 14, 1 << 19
 _MNT_DETACH = 2
-_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG = 1
 # Of all architectures; asm-generic/unistd.h
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
@@ -59,6 +63,8 @@ _TRASH = b"/proc/trash"
 _MOST_TRASH = 16
 # How long after bubblewrap's root was looked at it is looked at again, in ms, and for how long, in seconds.
 _PAUSE, _PATIENCE = 1, 60.0
+# linux/sockios.h, net/if.h: what brings the loopback up.
+_SIOCSIFFLAGS, _IFF_UP, _IFF_LOOPBACK, _IFF_RUNNING = 0x8914, 1, 8, 0x40
 # Python ignores some, and whoever started us may have ignored others: a builder finds none ignored.
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -96,7 +102,7 @@ class _Build:
     <number>" if bubblewrap cannot be started, and "failed <why>" if the inputs cannot be mounted.
     """
 
-    __slots__ = ("end", "first", "folder", "gate", "info", "inputs", "mark", "number", "said", "seen_at", "socket", "source", "tree")
+    __slots__ = ("end", "first", "folder", "gate", "info", "inputs", "mark", "network", "number", "said", "seen_at", "socket", "source", "tree")
 
     def __init__(self, socket: int, gate: int, folder: bytes, mark: bytes, seen_at: bytes, source: bytes, inputs: Sequence[bytes]) -> None:
         self.socket = socket
@@ -110,8 +116,44 @@ class _Build:
         self.number = 0
         # What bubblewrap has said so far of the first process of its namespace.
         self.said = b""
+        self.network: _Network | None = None
         # Descriptors: of bubblewrap, that from which this comes, of that first process, and of the mounts to come.
         self.end = self.info = self.first = self.tree = -1
+
+
+class _Network:
+    """A network namespace that has nothing but a loopback, in which this process is when it has been made."""
+
+    __slots__ = ("_files", "_fresh", "_namespace")
+
+    def __init__(self) -> None:
+        """Raises OSError."""
+        import fcntl
+        import socket
+
+        _check(libc.unshare(_CLONE_NEWNET))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP | _IFF_LOOPBACK | _IFF_RUNNING))
+        self._namespace = _open_namespace("net")
+        # How many packets were sent, and how many sockets there are.
+        self._files = [os.open(f"/proc/self/net/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("dev", "sockstat")]
+        self._fresh = self._read()
+
+    def enter(self) -> None:
+        _check(libc.setns(self._namespace, _CLONE_NEWNET))
+
+    def is_as_new(self) -> bool:
+        """Whether no packet was sent since, and all sockets are gone."""
+        return self._read() == self._fresh
+
+    def close(self) -> None:
+        for descriptor in (self._namespace, *self._files):
+            os.close(descriptor)
+
+    def _read(self) -> tuple[bytes, bytes]:
+        packets, sockets = (os.pread(file, 4096, 0) for file in self._files)
+        # What follows its first line is the whole machine's, in part.
+        return packets, sockets.partition(b"\n")[0]
 
 
 class _Server:
@@ -129,6 +171,10 @@ class _Server:
         self._mounted: dict[bytes, dict[bytes, bool]] = {}
         # Of how many builds there are mounts in the trash.
         self._trash = 0
+        # Those that no build has.  Whether there can be any: an ordinary user could not come back from one, and leaves them to bubblewrap.
+        self._networks: list[_Network] = []
+        self._home_network = _open_namespace("net")
+        self._has_networks = libc.setns(self._home_network, _CLONE_NEWNET) == 0
         self._connection = connection
         # One for all: to close one takes the kernel as long as to build.
         self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
@@ -151,9 +197,9 @@ class _Server:
         if not any(f"{os.path.realpath(place)}/".startswith("/sys/") for place in shown):
             # Half of all mounts are there, and bubblewrap reads of them again and again.  An ordinary user cannot: then they stay.
             libc.umount2(b"/sys", _MNT_DETACH)
-        self._home = _open_namespace()
+        self._home = _open_namespace("mnt")
         _check(libc.unshare(_CLONE_NEWNS))
-        self._workshop = _open_namespace()
+        self._workshop = _open_namespace("mnt")
         mount(b"trash", os.path.dirname(_TRASH), 0, kind=b"tmpfs")
         os.mkdir(_TRASH)
         for number in range(_MOST_TRASH):
@@ -221,31 +267,52 @@ class _Server:
     def _start(self, file: int, answers: int, gate: int, given: Sequence[int]) -> _Build:
         """Start bubblewrap.  Raises OSError.
 
-        The words in `file`, each ended by a zero byte: user and group or `-`; how many descriptors are given, and the number that each has in
-        the program; the number there of its `--info-fd`; the folder in which to mount, the name in it that says when, and where it is seen; where the
-        inputs are, how many there are, and their names; how many variables, and name and text of each; the program and its arguments.
+        The words in `file`, each ended by a zero byte: user and group or `-`; the network, "all" or its "own"; how many descriptors are given, and
+        the number that each has in the program; the number there of its `--info-fd`; the folder in which to mount, the name in it that says when,
+        and where it is seen; where the inputs are, how many there are, and their names; how many variables, and name and text of each; the
+        program and its arguments.
         """
         with open(file, "rb", closefd=False) as stream:
             words = iter(stream.read().split(b"\0")[:-1])
-        user = next(words)
+        user, network = next(words), next(words)
         numbers = [int(next(words)) for _ in range(int(next(words)) + 1)]
         folder, mark, seen_at, source = next(words), next(words), next(words), next(words)
         build = _Build(answers, gate, folder, mark, seen_at, source, [next(words) for _ in range(int(next(words)))])
         environment = {next(words): next(words) for _ in range(int(next(words)))}
+        argv = list(words)
         build.info, theirs = os.pipe()
         try:
-            build.number = _spawn(user, [*given, theirs], numbers, list(words), environment)
+            if network == b"own":
+                build.network = self._enter_network()
+                if build.network is None:
+                    argv.insert(argv.index(b"--args"), b"--unshare-net")
+            build.number = _spawn(user, [*given, theirs], numbers, argv, environment)
         except OSError:
             os.close(build.info)
             raise
         finally:
             os.close(theirs)
+            if build.network is not None:
+                _check(libc.setns(self._home_network, _CLONE_NEWNET))
         build.end = os.pidfd_open(build.number)
         self._builds.add(build)
         self._listen(build.end, lambda: self._end(build))
         self._listen(build.info, lambda: self._read_info(build))
         self._listen(answers, lambda: self._give_up(build))
         return build
+
+    def _enter_network(self) -> _Network | None:
+        """Go to where there is no network; None if it is for bubblewrap to make one."""
+        try:
+            if self._networks:
+                network = self._networks.pop()
+                network.enter()
+                return network
+            return _Network() if self._has_networks else None
+        except OSError:
+            self._has_networks = False
+            _check(libc.setns(self._home_network, _CLONE_NEWNET))
+            return None
 
     def _read_info(self, build: _Build) -> None:
         """Take what bubblewrap says of the first process of its namespace."""
@@ -391,6 +458,11 @@ class _Server:
                 os.waitid(os.P_PIDFD, build.first, os.WEXITED)
         # Not before: while it is not waited for, its number is nobody else's.
         _, status = os.waitpid(build.number, 0)
+        if build.network is not None:
+            if build.first >= 0 and build.network.is_as_new():
+                self._networks.append(build.network)
+            else:
+                build.network.close()
         _say(build.socket, b"ended %d" % os.waitstatus_to_exitcode(status))
         self._builds.remove(build)
         for descriptor in (build.socket, build.gate, build.end, build.info, build.first):
@@ -493,8 +565,8 @@ def _change_mounts(tree: int, flags: int, attributes: int, without: int) -> None
     _check(libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH | flags, order, ctypes.sizeof(order)))
 
 
-def _open_namespace() -> int:
-    return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+def _open_namespace(kind: str) -> int:
+    return os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _enter(namespace: int) -> None:

@@ -20,12 +20,14 @@ from pathlib import Path
 
 from nivalis.build.errors import SandboxError
 
-__all__ = ["Sandbox", "check_available", "make_etc"]
+__all__ = ["Sandbox", "check_available", "make_etc", "show_proc_and_dev"]
 
 UID, GID = 1000, 100
 _PROGRAM = "bwrap"
 # Each is three of the 9,000 arguments that bubblewrap takes.
 _MOST_VARIABLES = 1000
+# Of /proc, what root may write without a capability, beside what bubblewrap covers: the machine's settings.
+_SETTINGS = ("/proc/sys", "/proc/acpi", "/proc/asound", "/proc/fs/cifs", "/proc/scsi")
 _MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _HINT = (
     "`--option sandbox false` builds without, unless the store is under another root: then a builder sees the whole machine and the "
@@ -41,6 +43,8 @@ class Sandbox:
     directory; `etc` are the files in /etc, by their names; `tmp` is a folder for the place of that name; `extra` are (place
     there, place here); `support` are places of this machine that are seen as they are.  `farm` is the store path of a tree whose folder `usr`
     is seen as /usr, with the links beside it and what it has in /etc, and where it really is.
+
+    The network is that in which bubblewrap is started.
     """
 
     store_dir: str
@@ -54,17 +58,14 @@ class Sandbox:
     support: Sequence[str] = ()
     mark: str | None = None
     farm: tuple[str, str] | None = None
-    network: bool = False
     kvm: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def arguments(self, etc: Mapping[str, int]) -> list[str]:
         """The arguments for bubblewrap, without the command to run; `etc` are descriptors of the files of that name."""
         words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
-        if not self.network:
-            words.append("--unshare-net")
         words += ["--uid", str(UID), "--gid", str(GID), "--hostname", "localhost"]
-        words += ["--proc", "/proc", "--dev", "/dev"]
+        words += show_proc_and_dev()
         if self.kvm:
             words += ["--dev-bind-try", "/dev/kvm", "/dev/kvm"]
         words += ["--bind", self.tmp, "/tmp"]
@@ -130,6 +131,15 @@ class Sandbox:
 
     def _is_in_store(self, place: str) -> bool:
         return place.startswith(f"{self.store_dir}/")
+
+
+def show_proc_and_dev() -> list[str]:
+    """The arguments for a /proc and a /dev of its own, by which not even a builder that is root outside changes the machine."""
+    words = ["--proc", "/proc"]
+    if os.geteuid() == 0:
+        for place in filter(os.path.isdir, _SETTINGS):
+            words += ["--ro-bind", place, place]
+    return [*words, "--dev", "/dev"]
 
 
 def _show(place: str, inside: str) -> list[str]:
