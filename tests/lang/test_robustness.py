@@ -186,11 +186,12 @@ def test_random_programs(tmp_path: Path) -> None:
     random = Random(seed)
     files: list[Path] = []
     ours: list[str | None] = []
-    with Evaluator(None, SETTINGS) as evaluator:
-        while len(files) < count:
-            text = lang_programs.generate(random)
-            file = tmp_path / f"{len(files)}.nix"
-            file.write_text(text + "\n")
+    while len(files) < count:
+        text = lang_programs.generate(random)
+        file = tmp_path / f"{len(files)}.nix"
+        file.write_text(text + "\n")
+        # What one has made stays as long as its evaluator.
+        with Evaluator(None, SETTINGS) as evaluator:
             # Now and then loops are in loops: those programs tell nothing more, and take minutes.
             timer = threading.Timer(2, evaluator.interrupt)
             timer.start()
@@ -204,8 +205,8 @@ def test_random_programs(tmp_path: Path) -> None:
                 answer = None
             finally:
                 timer.cancel()
-            files.append(file)
-            ours.append(answer)
+        files.append(file)
+        ours.append(answer)
     theirs = _evaluate_all(lambda arguments: cppnix.instantiate(arguments, store=tmp_path / "store"), files)
     differing = [
         f"{file.read_text()}  CppNix: {their}\n  here:   {our}" for file, their, our in zip(files, theirs, ours, strict=True) if their != our

@@ -56,8 +56,8 @@ def _check_clean(root: Path, oracle: Oracle | None = None) -> None:
 
 def test_everything_dead_goes_and_leaves_nothing(store: Store, texts: dict[str, str]) -> None:
     (store.layout.real_store_dir / "junk/deep").mkdir(parents=True)
-    (store.layout.real_store_dir / ".trash-1-1").write_text("")
-    assert set(find_dead(store, KEEP)) == {*texts.values(), "/nix/store/junk", "/nix/store/.trash-1-1"}
+    (store.layout.real_store_dir / ".trash-99999999-1").write_text("")
+    assert set(find_dead(store, KEEP)) == {*texts.values(), "/nix/store/junk", "/nix/store/.trash-99999999-1"}
     assert find_live(store, KEEP) == []
     collected = collect(store, KEEP)
     assert len(collected.paths) == 5 and collected.size == len("leafmiddletop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,34 @@ def test_what_cannot_be_removed_is_named() -> None:
     with pytest.raises(OSError) as caught:
         remove_tree("/proc/self")
     assert caught.value.filename == "/proc/self"
+
+
+def test_many_folders(tmp_path: Path) -> None:
+    """Two threads remove them."""
+    for number in range(40):
+        folder = tmp_path / f"top/{number}/inner"
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("12345")
+        (folder / "link").symlink_to("/etc")
+        (folder.parent / "file").write_text("123")
+        folder.chmod(0o555)
+    assert remove_tree(str(tmp_path / "top")) == 40 * (5 + len("/etc") + 3)
+    assert os.listdir(tmp_path) == []
+
+
+def test_one_of_many_folders_cannot_be_removed(tmp_path: Path) -> None:
+    """Whichever thread meets it names the place, and nothing is left but the way there."""
+    for number in range(40):
+        (tmp_path / f"top/{number}/inner").mkdir(parents=True)
+        (tmp_path / f"top/{number}/inner/file").write_text("12345")
+    held = tmp_path / "top/20/inner/file"
+    if subprocess.run(["chattr", "+i", str(held)], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file can be made immutable here")
+    try:
+        with pytest.raises(PermissionError) as caught:
+            remove_tree(str(tmp_path / "top"))
+    finally:
+        subprocess.run(["chattr", "-i", str(held)], check=True)
+    assert caught.value.filename == str(tmp_path / "top/20")
+    remove_tree(str(tmp_path / "top"))
+    assert os.listdir(tmp_path) == []

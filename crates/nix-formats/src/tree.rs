@@ -1,7 +1,7 @@
 //! Removing a tree of files, whatever it is like.
 //!
 //! Purpose: store objects are read-only, and what a builder leaves may be made so that no path reaches its innermost folder. Every
-//! step is relative to an open folder, so no path is too long; and one folder is open at a time, so no depth is too deep.
+//! step is relative to an open folder, so no path is too long; and one folder is open at a time in each thread, so no depth is too deep.
 //!
 //! Invariants: no symlink is followed. Nothing outside of the tree is touched: the way back up leads by `..`, which must be the folder
 //! that was come from. Whoever can rename in the tree meanwhile gets an error, and nothing else.
@@ -11,6 +11,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::thread;
 
 use rustix::fs::{chmodat, fchmod, fstat, openat, statat, unlinkat, AtFlags, Dir, FileType, Mode, OFlags, Stat, CWD};
 use rustix::io::Errno;
@@ -29,18 +32,22 @@ struct Level {
     folders: Vec<CString>,
 }
 
+/// With so many folders in the top one, a second thread removes some of them.
+const SHARED: usize = 4;
+
 /// Removes whatever is at `path`; nothing is fine. `check` is called now and then, and what it returns ends the work.
 ///
 /// Gives the bytes of the files that had no other link, or a single one, which may be the one in a store's `.links`.
 pub fn remove(path: &Path, mut check: impl FnMut() -> io::Result<()>) -> Result<u64, Failure> {
-    let mut levels: Vec<Level> = Vec::new();
-    remove_by(path, &mut levels, &mut check).map_err(|error| {
-        let below = levels.iter().skip(1).map(|level| OsStr::from_bytes(level.name.to_bytes()));
+    let mut below = Vec::new();
+    remove_by(path, &mut below, &mut check).map_err(|error| {
+        let below = below.iter().map(|name| OsStr::from_bytes(name.to_bytes()));
         Failure { path: below.fold(path.to_owned(), |path, name| path.join(name)), error }
     })
 }
 
-fn remove_by(path: &Path, levels: &mut Vec<Level>, check: &mut impl FnMut() -> io::Result<()>) -> io::Result<u64> {
+/// `below` are the names that lead from `path` to where it failed.
+fn remove_by(path: &Path, below: &mut Vec<CString>, check: &mut impl FnMut() -> io::Result<()>) -> io::Result<u64> {
     let status = match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(0),
         status => status?,
@@ -49,9 +56,54 @@ fn remove_by(path: &Path, levels: &mut Vec<Level>, check: &mut impl FnMut() -> i
         unlinkat(CWD, path, AtFlags::empty())?;
         return Ok(size_of(&status));
     }
-    let top = CString::new(path.as_os_str().as_bytes())?;
     let mut size = 0;
-    let (mut folder, first) = enter(CWD, top, &mut size)?;
+    let (folder, top) = enter(CWD, CString::new(path.as_os_str().as_bytes())?, &mut size)?;
+    let is_shared = top.folders.len() >= SHARED && thread::available_parallelism().is_ok_and(|number| number.get() > 1);
+    let names = Mutex::new(top.folders);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let work = || {
+            let mut below = Vec::new();
+            let mut go_on = || if is_over.load(Ordering::Relaxed) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) };
+            remove_all(&folder, &names, &mut below, &mut go_on).map_err(|error| (error, below))
+        };
+        let helper = is_shared.then(|| thread::Builder::new().spawn_scoped(scope, work).ok()).flatten();
+        let ours = remove_all(&folder, &names, below, check);
+        is_over.store(ours.is_err(), Ordering::Relaxed);
+        let theirs = helper.map_or(Ok(0), |helper| helper.join().expect("removing does not panic"));
+        size += ours?;
+        size += theirs.map_err(|(error, place)| {
+            *below = place;
+            error
+        })?;
+        io::Result::Ok(())
+    })?;
+    unlinkat(CWD, path, AtFlags::REMOVEDIR)?;
+    Ok(size)
+}
+
+/// Removes folders in `parent`, one after the other, until there is no name left.
+fn remove_all(
+    parent: &OwnedFd,
+    names: &Mutex<Vec<CString>>,
+    below: &mut Vec<CString>,
+    check: &mut impl FnMut() -> io::Result<()>,
+) -> io::Result<u64> {
+    let mut size = 0;
+    loop {
+        let Some(name) = names.lock().expect("nobody panics with it").pop() else {
+            return Ok(size);
+        };
+        let mut levels = Vec::new();
+        size += remove_folder(parent, name, &mut levels, check).inspect_err(|_| {
+            *below = levels.into_iter().map(|level| level.name).collect();
+        })?;
+    }
+}
+
+fn remove_folder(parent: &OwnedFd, name: CString, levels: &mut Vec<Level>, check: &mut impl FnMut() -> io::Result<()>) -> io::Result<u64> {
+    let mut size = 0;
+    let (mut folder, first) = enter(parent, name, &mut size)?;
     levels.push(first);
     while let Some(level) = levels.last_mut() {
         check()?;
@@ -72,7 +124,7 @@ fn remove_by(path: &Path, levels: &mut Vec<Level>, check: &mut impl FnMut() -> i
         folder = parent;
         levels.pop();
     }
-    unlinkat(CWD, path, AtFlags::REMOVEDIR)?;
+    unlinkat(parent, &levels[0].name, AtFlags::REMOVEDIR)?;
     Ok(size)
 }
 

@@ -20,6 +20,7 @@ import fcntl
 import os
 import re
 import stat
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,8 +39,8 @@ __all__ = ["Collected", "PathInUseError", "collect", "delete_paths", "find_dead"
 
 _BATCH = 1000
 _PATH_NAME = re.compile(r"^[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]+$")
-# CppNix: `add-<process>-<n>`, `tmp-<process>-<n>`, `.tmp-link-<process>-<n>`.
-_OF_PROCESS = re.compile(r"^\.?(?:add|tmp|tmp-link)-(\d+)-\d+$")
+# CppNix: `add-<process>-<n>`, `tmp-<process>-<n>`, `.tmp-link-<process>-<n>`.  Ours: `.trash-<process>-<n>`.
+_OF_PROCESS = re.compile(r"^\.?(?:add|tmp|tmp-link|trash)-(\d+)-\d+$")
 _SPARED_NAMES = frozenset({".links", "lost+found"})
 
 
@@ -84,6 +85,7 @@ def collect(store: Store, keep: KeepPolicy, *, max_freed: int | None = None, on_
         remover = _Remover(store, server, graph, collected, max_freed, on_delete)
         if max_freed != 0:
             _ = remover.remove_valid(graph.dead_paths()) and remover.remove_garbage(_list_garbage(store, graph))
+        remover.finish()
         _remove_unused_links(store)
         return collected
 
@@ -126,6 +128,7 @@ def delete_paths(
                 done |= needed
             else:
                 remover.remove_garbage([path[len(store.store_dir) + 1 :]])
+        remover.finish()
         _remove_unused_links(store)
     return collected
 
@@ -262,6 +265,7 @@ class _Remover:
         self._on_delete = on_delete
         self._folder = str(store.layout.real_store_dir)
         self._count = 0
+        self._trash = _Trash()
 
     def remove_valid(self, paths: list[str]) -> bool:
         # Small steps where it has to stop at the right moment.
@@ -279,8 +283,10 @@ class _Remover:
                 moved = [(path, self._move_away(path[len(self._store.store_dir) + 1 :])) for path in gone]
             finally:
                 self._server.release()
-            for path, trash in moved:
-                self._remove(path, trash)
+            for path, _ in moved:
+                self._tell(path)
+            # While the next batch is made invalid.
+            self._trash.remove([trash for _, trash in moved if trash is not None])
             if self._is_enough():
                 return False
         return True
@@ -299,13 +305,21 @@ class _Remover:
                         _mark_deleted(trash)
                 finally:
                     self._server.release()
-            self._remove(f"{self._store.store_dir}/{name}", trash)
+            self._tell(f"{self._store.store_dir}/{name}")
+            self._trash.remove([] if trash is None else [trash])
             if self._is_enough():
                 return False
         return True
 
+    def finish(self) -> None:
+        """Wait until all is gone, and count it."""
+        self._collected.size += self._trash.wait()
+
     def _is_enough(self) -> bool:
-        return self._max_freed is not None and self._collected.size > self._max_freed
+        if self._max_freed is None:
+            return False
+        self.finish()
+        return self._collected.size > self._max_freed
 
     def _move_away(self, name: str) -> str | None:
         """Rename to what is no store path, beside the old name: another folder would need the right to write the thing itself.
@@ -328,11 +342,46 @@ class _Remover:
         except FileNotFoundError:
             return None
 
-    def _remove(self, path: str, trash: str | None) -> None:
+    def _tell(self, path: str) -> None:
         self._on_delete(path)
         self._collected.paths.append(path)
-        if trash is not None:
-            self._collected.size += remove_tree(trash)
+
+
+class _Trash:
+    """Removes trees in a thread, those of one order at a time.  An error comes with the next order."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._size = 0
+        self._error: OSError | None = None
+
+    def remove(self, places: list[str]) -> None:
+        """Begin to remove `places`, when those before are gone.  Raises OSError."""
+        self._join()
+        if places:
+            # Whoever is interrupted does not wait for it: what it leaves is garbage.
+            self._thread = threading.Thread(target=self._run, args=[places], name="trash", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> int:
+        """Wait until all are gone; what was freed since this was asked last, in bytes.  Raises OSError."""
+        self._join()
+        size, self._size = self._size, 0
+        return size
+
+    def _run(self, places: list[str]) -> None:
+        try:
+            for place in places:
+                self._size += remove_tree(place)
+        except OSError as error:
+            self._error = error
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            raise self._error
 
 
 def _list_garbage(store: Store, graph: _Liveness) -> list[str]:
