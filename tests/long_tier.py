@@ -2,9 +2,9 @@
 
 A test that takes long, or much over the network, is skipped or short until a variable of the environment asks for more: the real archive, machines
 whose plug is pulled, a sweep over hundreds of packages, fuzzing, a whole nixpkgs.  This sets them all (a variable that is set already stays), and
-runs pytest twice: everything over Debian 12, and over Debian 13 what reads the archive at all.  The page says of the last run when it was, of which
-commit, and what passed, failed and was skipped, with the reasons; it is written in either case.  The tests that make a bare machine
-(`tests/bare_*.sh`) are not among them: they need an hour and debootstrap each.
+runs pytest twice, at the same time: everything over Debian 12, and over Debian 13 what reads the archive at all.  The page says of the last run
+when it was, of which commit, and what passed, failed and was skipped, with the reasons; it is written in either case.  The tests that make a
+bare machine (`tests/bare_*.sh`) are not among them: they need an hour and debootstrap each.
 
 Arguments go to pytest; then it is a part of the tier, and what is found is only printed.
 """
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -79,8 +80,7 @@ def find_archive_tests() -> list[str]:
 
 
 def run_stage(title: str, values: Mapping[str, str], arguments: Sequence[str]) -> Stage:
-    """Run pytest with its output on ours, in a folder that goes again."""
-    print(f"== {title}", flush=True)
+    """Run pytest, with what it says on our output, each line with the title, in a folder that goes again.  Raises ChildProcessError."""
     with tempfile.TemporaryDirectory(prefix="long-tier-") as folder:
         scratch = Path(folder)
         # The suite is the stage's, whatever is set.
@@ -91,14 +91,18 @@ def run_stage(title: str, values: Mapping[str, str], arguments: Sequence[str]) -
         command = [sys.executable, "-m", "pytest", *options, *arguments]
         started = time.monotonic()
         try:
-            status = subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
+            with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    print(f"{title}: {line}", end="", flush=True)
+            status = process.returncode
         finally:
             # Read-only folders, which the standard library's way does not remove.
             for name in ("store", "t"):
                 remove_tree(scratch / name)
         # 0: all passed; 1: not all; 5: there was nothing to run.
         if status not in (0, 1, 5):
-            sys.exit(f"pytest ended with {status}")
+            raise ChildProcessError(f"{title}: pytest ended with {status}")
         return Stage(title, read_report(report), time.monotonic() - started)
 
 
@@ -166,10 +170,16 @@ def main(arguments: Sequence[str]) -> int:
     commit = describe_commit()
     bookworm, trixie = ({row[0]: row[column] for row in VARIABLES if row[column]} for column in (1, 2))
     has_names = any((CHECKOUT / one.partition("::")[0]).exists() for one in arguments)
-    stages = [
-        run_stage("every test, over Debian 12", bookworm, arguments),
-        run_stage("the archive's tests, over Debian 13", trixie, arguments if has_names else [*arguments, *find_archive_tests()]),
-    ]
+    runs = (
+        ("every test, over Debian 12", bookworm, arguments),
+        ("the archive's tests, over Debian 13", trixie, arguments if has_names else [*arguments, *find_archive_tests()]),
+    )
+    # One is mostly alone on a processor.
+    with ThreadPoolExecutor(len(runs)) as pool:
+        try:
+            stages = list(pool.map(lambda run: run_stage(*run), runs))
+        except ChildProcessError as error:
+            sys.exit(str(error))
     page = make_page(stages, commit)
     if arguments:
         print(page)
