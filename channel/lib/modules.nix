@@ -73,6 +73,7 @@ let
       (let file = toString m; in
       if isString m && builtins.substring 0 1 m != "/" then
         throw "the import \"${m}\" in `${toString parentFile}' is no absolute path; write it as a path, without quotes"
+      else if !builtins.pathExists m then throw "the import `${file}' in `${toString parentFile}' does not exist"
       else normalize file file (call file (import m) args))
     else throw "a ${typeOf m} was given as a module, in `${toString parentFile}'";
 

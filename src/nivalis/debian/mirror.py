@@ -192,7 +192,7 @@ def order_mirrors(addresses: Iterable[str], *, security: bool) -> list[str]:
     return sorted(dict.fromkeys(found), key=lambda address: ("security" in address.partition("://")[2]) != security)
 
 
-def try_each(addresses: Sequence[str], fetch: Callable[[str], None]) -> str:
+def try_each(addresses: Sequence[str], fetch: Callable[[str], object]) -> str:
     """Call `fetch` with each address until it raises no FetchError; that address.
 
     Raises the first error that is not NotThereError, and NotThereError if there is none.

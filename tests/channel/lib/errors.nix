@@ -134,6 +134,8 @@ lib: with lib; [
   # a list was given as a module
   ((evalModules { modules = [ { imports = [ "relative.nix" ]; } ]; }).config)
   # the import "relative.nix" in `<unknown-file>' is no absolute path
+  ((evalModules { modules = [ { _file = "m.nix"; imports = [ /no/such/file.nix ]; } ]; }).config)
+  # the import `/no/such/file.nix' in `m.nix' does not exist
   ((evalModules { modules = [ (evalModules { modules = [ ]; }) ]; }).config)
   # a set of kind `configuration' was given as a module
   ((evalModules { modules = [ { options.a = mkOption { }; } ({ pkgs, ... }: { a = pkgs; }) ]; }).config.a)
