@@ -202,8 +202,9 @@ def tool(name: str) -> str:
 PAGE = """\
 # Images, measured
 
-Made by `./dev bench image --markdown docs/reference/benchmarks-image.md`, as root; what is measured stands at the top of `benchmarks/image.py`.
-Processor time and memory are also those of what runs in sandboxes; the peak is that of the largest process.
+Made by `TMPDIR=/mnt ./dev bench image --markdown docs/reference/benchmarks-image.md`, as root, with a tmpfs at /mnt: on a disk, ext4
+without a journal is slow to give inodes again that were just deleted, as each round deletes thousands. What is measured stands at the top of
+`benchmarks/image.py`. Processor time and memory are also those of what runs in sandboxes; the peak is that of the largest process.
 
 """
 
