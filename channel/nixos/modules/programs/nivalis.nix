@@ -44,7 +44,7 @@ in
     environment.etc."nivalis/debian.json".source = "${utils.runPython "debian.json"
       {
         configuration = builtins.toJSON { inherit (cfg) mirrors snapshotArchive; };
-        list = lib.optionalString (cfg.mirrors == null) "${pkgs.debian.apt}/usr/share/doc/apt/examples/sources.list";
+        examples = lib.optionalString (cfg.mirrors == null) "${pkgs.debian.apt}/usr/share/doc/apt/examples";
       }
       ./debian-mirrors.py}";
   };
