@@ -131,6 +131,8 @@ in
     systemd.suppressedSystemUnits = [
       # What they would do is declared here.
       "systemd-sysusers.service" "systemd-firstboot.service" "systemd-machine-id-commit.service"
+      # Since Debian 13: they would write files for the packages in /usr on the machine itself, over the ones that a configuration makes.
+      "ldconfig.service" "systemd-hwdb-update.service" "systemd-journal-catalog-update.service" "systemd-update-done.service"
     ] ++ lib.optionals (!cfg.enableEmergencyMode) [ "emergency.service" "emergency.target" "rescue.service" "rescue.target" ];
 
     environment.systemPackages = [ cfg.package pkgs.debian.systemd-sysv ] ++ cfg.packages;
