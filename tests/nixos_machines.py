@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -232,11 +232,12 @@ class Emulated:
         self._heard = self._log.stat().st_size
 
     def wait_for(self, pattern: str, seconds: float = 600) -> re.Match[str]:
-        """Until something is said on the console."""
+        """Until something is said on the console.  Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while (found := re.search(pattern, self.said)) is None:
             assert self._process.poll() is None, f"the machine ends: {self.said[-3000:]}"
-            assert time.monotonic() < deadline, f"not said: {pattern}: {self.said[-3000:]}"
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"not said: {pattern}: {self.said[-3000:]}")
             time.sleep(0.5)
         return found
 
@@ -249,7 +250,12 @@ class Emulated:
     def log_in(self) -> None:
         """Until the shell of a console that root is logged in on says what it is asked and nothing else."""
         self.wait_for("root.*automatic login")
-        self.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo")
+        # What is typed before the shell reads may be thrown away by login(1).
+        for seconds in (10, 20, 40, 80, 600):
+            with suppress(TimeoutError):
+                self.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo", seconds)
+                return
+        raise AssertionError(f"no shell answers: {self.said[-3000:]}")
 
     def run(self, script: str, seconds: float = 600) -> str:
         """What a script says, typed into the shell on the console."""

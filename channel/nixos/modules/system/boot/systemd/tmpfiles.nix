@@ -42,6 +42,9 @@ in
 
   config = {
     environment.etc."tmpfiles.d/00-nixos.conf".text = lib.concatMapStrings (rule: "${rule}\n") rules;
+    # In place of systemd's, of which only this line is of use; Debian 13's has one for /run/lock, too, as has debian.conf, which would be said at
+    # each switch.
+    environment.etc."tmpfiles.d/legacy.conf".text = "L /var/lock - - - - ../run/lock\n";
     system.build.data.tmpfiles = rules;
   };
 }
