@@ -25,7 +25,7 @@ FIXED = 'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; '
     ("text", "code", "words"),
     [
         ('sh "fails" "echo one; echo two >&2; exit 3"', "build-failed", ["exit code 3", "> one", "> two", "nivalis log"]),
-        ('sh "killed" "kill -9 $$"', "build-failed", ["137", "signal 9"]),
+        ("""sh "killed" "sh -c 'kill -9 $$'; exit $?" """, "build-failed", ["137", "signal 9"]),
         ('sh "nothing" "true"', "output-missing", ["`out`", "$out"]),
         ('shWith "one" { outputs = [ "out" "dev" ]; } "echo > $out"', "output-missing", ["`dev`"]),
         (f'shWith "hash" {{ {FIXED} }} "echo x > $out"', "hash-mismatch", ["sha256-AAAA", "sha256-c8s4WKaHqElMozIwUwFigvPa051Cz2LKTnndoqrH2aw="]),
@@ -131,7 +131,7 @@ def test_no_network(workshop: Any) -> None:
 
 
 _NETWORK_SEEN = "readlink /proc/self/ns/net; grep lo: /proc/net/dev | tr -s ' '; head -n 1 /proc/net/sockstat"
-_TALK = "nc -l -p 8080 > heard & sleep 0.5; echo $name | nc 127.0.0.1 8080; wait; cat heard"
+_TALK = "nc -l -p 8080 > heard & until echo $name | nc 127.0.0.1 8080; do sleep 0.1; done; wait; cat heard"
 
 
 def test_each_build_finds_its_network_as_new(workshop: Any) -> None:
@@ -146,6 +146,54 @@ def test_each_build_finds_its_network_as_new(workshop: Any) -> None:
     assert namespaces["first"] == namespaces["talks"] != namespaces["after"] == namespaces["last"]
     assert len({tuple(seen[name][1:3]) for name in namespaces}) == 1 and " lo: 0 0 " in seen["after"][1]
     assert seen["talks"][3:] == ["talks"]
+
+
+_DEV_SEEN = "stat -c '%a %y' /dev/shm; ls /dev/shm /dev/pts; ls -l /dev | tr -s ' ' | cut -d' ' -f1,5-6,9-"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has devices from bubblewrap")
+def test_each_build_finds_its_devices_as_new(workshop: Any) -> None:
+    """Those of one that left them as they were are had again, those of one that made or changed something are not."""
+    changes = {
+        "writes": "echo secret > /dev/shm/left",
+        "tidies": "sleep 0.1; echo secret > /dev/shm/left; rm /dev/shm/left",
+        "opens": "sleep 0.1; chmod 700 /dev/shm",
+        "terminal": "sleep 0.1; chmod 600 /dev/pts/ptmx",
+        "shuts": "! touch /dev/x && ! chmod 600 /dev/null && ! rm /dev/zero && echo x > /dev/null && head -c 1 /dev/zero > /dev/full; true",
+        "last": "true",
+    }
+    text = f"""let build = name: before: script: sh name "({_DEV_SEEN}) > $out; ${{script}} # ${{before}}"; in """
+    before = '""'
+    for name, script in {"first": "true", **changes}.items():
+        before = f'(build "{name}" {before} "{script}")'
+    # Not by a user that only builds, who could change none of them.
+    workshop.build(text + before, build_users_group="")
+    outputs = [event.outputs[0] for event in workshop.events if isinstance(event, BuildFinished)]
+    seen = {path.rpartition("-")[2]: Path(workshop.store.real_path(path)).read_text().splitlines() for path in outputs}
+    # When a /dev/shm was made tells which it is.
+    made = {name: lines[0] for name, lines in seen.items()}
+    assert made["first"] == made["writes"] and made["shuts"] == made["last"]
+    assert len(set(made.values())) == 5
+    assert {lines[0].split()[0] for lines in seen.values()} == {"1777"}
+    assert len({tuple(lines[1:]) for lines in seen.values()}) == 1 and seen["last"][1:5] == ["/dev/pts:", "ptmx", "", "/dev/shm:"]
+
+
+def test_nobody_sees_the_memory_that_another_build_shares(workshop: Any) -> None:
+    script = "echo $name > /dev/shm/$name; sleep 0.5; ls /dev/shm > $out"
+    place = workshop.build(f"""sh "both" "cat ${{sh "one" "{script}"}} ${{sh "two" "{script}"}} > $out" """, max_jobs="2")
+    assert Path(place).read_text() == "one\ntwo\n"
+
+
+def test_devices_that_are_added(workshop: Any, shell: str) -> None:
+    place = workshop.build('sh "added" "ls /dev > $out"', sandbox_paths=f"/bin/sh={shell} /dev/sound=/dev/null")
+    assert {"sound", "null", "shm"} <= set(Path(place).read_text().split())
+
+
+def test_a_builder_is_the_first_process(workshop: Any) -> None:
+    """As CppNix's is: nothing else is there to be found, or to be ended."""
+    place = workshop.build('sh "first" "echo $$ > $out; ls -d /proc/[0-9]* | wc -l >> $out"')
+    number, count = Path(place).read_text().split()
+    assert number == "1" and int(count) <= 3
 
 
 def test_no_build_hears_what_another_says(workshop: Any) -> None:

@@ -366,6 +366,7 @@ class Job:
                     source=str(self._store.layout.real_store_dir),
                     names=mounted,
                     network=network,
+                    gives_dev=not view.has_own_dev,
                     user=None if user is None else (user.uid, user.gid),
                 )
                 try:

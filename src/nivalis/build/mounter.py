@@ -147,9 +147,11 @@ class Mounter:
         source: str = "",
         names: Sequence[str] = (),
         network: bool = False,
+        gives_dev: bool = False,
         user: tuple[int, int] | None = None,
     ) -> Started:
-        """Start bubblewrap, as `user` (user and group) if one is given, with this machine's network or a loopback of its own.
+        """Start bubblewrap, as `user` (user and group) if one is given, with this machine's network or a loopback of its own, and with a
+        /dev if `gives_dev`.
 
         It has `environment`, `descriptors` by the numbers that they are to have, and `info` is to be its `--info-fd`.  `gate`, the other end of its
         `--block-fd`, is kept open as long as it runs.  `names` of the folder `source` are mounted in `folder`, read-only, and seen where that is
@@ -160,6 +162,7 @@ class Mounter:
         words = [
             "-" if user is None else f"{user[0]}:{user[1]}",
             "all" if network else "own",
+            "given" if gives_dev else "own",
             str(len(descriptors)),
             *map(str, descriptors),
             str(info),

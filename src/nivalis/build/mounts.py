@@ -15,7 +15,8 @@ capability outlives the `exec`; bubblewrap's is below it, so that it may be ente
 In the workshop they stay mounted, for the next build in that folder, which has most of them too: then only what differs is changed.
 
 A network namespace takes the kernel a quarter of the time that the rest of a sandbox takes it.  So one in which no packet was ever sent, as in
-most builds none is, is given to a next build when all processes of the first are gone: it is as new.
+most builds none is, is given to a next build when all processes of the first are gone: it is as new.  So is a /dev, whose devices,
+/dev/shm and /dev/pts bubblewrap would mount one by one, as long as nothing was ever made in it.
 
 Whoever has given an order holds a socket for it.  Once that is closed, be it because that process has died, all processes of the build
 are ended, however far bubblewrap has come; and how they ended is not told before the last is gone.  When this process itself is killed, the
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["enter_namespace", "libc", "main", "mount"]
 
 # linux/mount.h and linux/sched.h
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 1, 1 << 2, 1 << 3, 1 << 12, 1 << 14, 1 << 19
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_NOATIME = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 10
+_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
 _MNT_DETACH = 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG = 1
@@ -61,6 +63,11 @@ _MOST_DESCRIPTORS, _LONGEST = 253, 8192
 # for as for those of one.
 _TRASH = b"/proc/trash"
 _MOST_TRASH = 16
+# Where the folders are mounted that builds see as /dev, in place of what there is.
+_DEVICES = b"/sys"
+# What is in one, as bubblewrap has it (devices.txt of Linux): numbers, and where links lead.
+_NODES = {b"null": (1, 3), b"zero": (1, 5), b"full": (1, 7), b"random": (1, 8), b"urandom": (1, 9), b"tty": (5, 0)}
+_LINKS = {b"fd": b"", b"stdin": b"/0", b"stdout": b"/1", b"stderr": b"/2"}
 # How long after bubblewrap's root was looked at it is looked at again, in ms, and for how long, in seconds.
 _PAUSE, _PATIENCE = 1, 60.0
 # linux/sockios.h, net/if.h: what brings the loopback up.
@@ -102,7 +109,23 @@ class _Build:
     <number>" if bubblewrap cannot be started, and "failed <why>" if the inputs cannot be mounted.
     """
 
-    __slots__ = ("end", "first", "folder", "gate", "info", "inputs", "mark", "network", "number", "said", "seen_at", "socket", "source", "tree")
+    __slots__ = (
+        "devices",
+        "end",
+        "first",
+        "folder",
+        "gate",
+        "info",
+        "inputs",
+        "mark",
+        "network",
+        "number",
+        "said",
+        "seen_at",
+        "socket",
+        "source",
+        "tree",
+    )
 
     def __init__(self, socket: int, gate: int, folder: bytes, mark: bytes, seen_at: bytes, source: bytes, inputs: Sequence[bytes]) -> None:
         self.socket = socket
@@ -117,6 +140,7 @@ class _Build:
         # What bubblewrap has said so far of the first process of its namespace.
         self.said = b""
         self.network: _Network | None = None
+        self.devices: _Devices | None = None
         # Descriptors: of bubblewrap, that from which this comes, of that first process, and of the mounts to come.
         self.end = self.info = self.first = self.tree = -1
 
@@ -156,6 +180,60 @@ class _Network:
         return packets, sockets.partition(b"\n")[0]
 
 
+class _Devices:
+    """A folder at `place` to be a build's /dev, with a /dev/shm and a /dev/pts in it, and otherwise read-only."""
+
+    __slots__ = ("_fresh", "_parts", "place")
+
+    def __init__(self, place: bytes) -> None:
+        """Raises OSError."""
+        self.place = place
+        self._parts: list[int] = []
+        os.mkdir(place)
+        try:
+            self._mount()
+            with open(place + b"/null", "wb"):  # which not every container allows
+                pass
+            # That device would make a terminal if it was opened.
+            self._parts = [os.open(place + name, os.O_PATH | os.O_CLOEXEC) for name in (b"/pts/ptmx", b"/pts", b"/shm")]
+            self._fresh = self._read()
+        except OSError:
+            self.close()
+            raise
+
+    def _mount(self) -> None:
+        place = self.place
+        mount(b"dev", place, _MS_NOSUID | _MS_NOATIME, kind=b"tmpfs", options=b"mode=0755")
+        for name, numbers in _NODES.items():
+            os.mknod(place + b"/" + name, stat.S_IFCHR, os.makedev(*numbers))
+            os.chmod(place + b"/" + name, 0o666)
+        for name, target in _LINKS.items():
+            os.symlink(b"/proc/self/fd" + target, place + b"/" + name)
+        os.symlink(b"pts/ptmx", place + b"/ptmx")
+        os.mkdir(place + b"/shm")
+        os.mkdir(place + b"/pts")
+        mount(b"shm", place + b"/shm", _MS_NOSUID | _MS_NODEV | _MS_NOATIME, kind=b"tmpfs", options=b"mode=1777")
+        mount(b"devpts", place + b"/pts", _MS_NOSUID | _MS_NOEXEC | _MS_NOATIME, kind=b"devpts", options=b"newinstance,ptmxmode=0666,mode=620")
+        mount(b"none", place, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NOATIME)
+
+    def is_as_new(self) -> bool:
+        """Whether nothing was made or changed, once no process has any of it open."""
+        return self._read() == self._fresh
+
+    def close(self) -> None:
+        for part in self._parts:
+            os.close(part)
+        libc.umount2(self.place, _MNT_DETACH)
+        os.rmdir(self.place)
+
+    def _read(self) -> list[object]:
+        seen: list[object] = []
+        for part in self._parts:
+            status = os.fstat(part)
+            seen += [status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns]
+        return [*seen, *os.listdir(self.place + b"/shm"), *os.listdir(self.place + b"/pts")]
+
+
 class _Server:
     """What takes the orders.  Of `shown`, places of this machine, builds may see something."""
 
@@ -175,6 +253,9 @@ class _Server:
         self._networks: list[_Network] = []
         self._home_network = _open_namespace("net")
         self._has_networks = libc.setns(self._home_network, _CLONE_NEWNET) == 0
+        # So are these, of which there have been that many.
+        self._devices: list[_Devices] = []
+        self._made_devices = 0
         self._connection = connection
         # One for all: to close one takes the kernel as long as to build.
         self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
@@ -188,6 +269,7 @@ class _Server:
         self._is_done = False
 
     def _make_namespaces(self, shown: Sequence[str]) -> None:
+        self._has_devices = False
         enter_namespace()
         _become_first()
         # What is mounted here must not show outside; what the machine unmounts must not be held here.
@@ -197,6 +279,9 @@ class _Server:
         if not any(f"{os.path.realpath(place)}/".startswith("/sys/") for place in shown):
             # Half of all mounts are there, and bubblewrap reads of them again and again.  An ordinary user cannot: then they stay.
             libc.umount2(b"/sys", _MNT_DETACH)
+            with suppress(OSError):
+                mount(b"devices", _DEVICES, _MS_NOSUID, kind=b"tmpfs", options=b"mode=0755")
+                self._has_devices = os.geteuid() == 0
         self._home = _open_namespace("mnt")
         _check(libc.unshare(_CLONE_NEWNS))
         self._workshop = _open_namespace("mnt")
@@ -267,14 +352,14 @@ class _Server:
     def _start(self, file: int, answers: int, gate: int, given: Sequence[int]) -> _Build:
         """Start bubblewrap.  Raises OSError.
 
-        The words in `file`, each ended by a zero byte: user and group or `-`; the network, "all" or its "own"; how many descriptors are given, and
-        the number that each has in the program; the number there of its `--info-fd`; the folder in which to mount, the name in it that says when,
-        and where it is seen; where the inputs are, how many there are, and their names; how many variables, and name and text of each; the
-        program and its arguments.
+        The words in `file`, each ended by a zero byte: user and group or `-`; the network, "all" or its "own"; /dev, "own" if the arguments make
+        one, else "given"; how many descriptors are given, and the number that each has in the program; the number there of its `--info-fd`; the
+        folder in which to mount, the name in it that says when, and where it is seen; where the inputs are, how many there are, and their names;
+        how many variables, and name and text of each; the program and its arguments.
         """
         with open(file, "rb", closefd=False) as stream:
             words = iter(stream.read().split(b"\0")[:-1])
-        user, network = next(words), next(words)
+        user, network, devices = next(words), next(words), next(words)
         numbers = [int(next(words)) for _ in range(int(next(words)) + 1)]
         folder, mark, seen_at, source = next(words), next(words), next(words), next(words)
         build = _Build(answers, gate, folder, mark, seen_at, source, [next(words) for _ in range(int(next(words)))])
@@ -286,6 +371,10 @@ class _Server:
                 build.network = self._enter_network()
                 if build.network is None:
                     argv.insert(argv.index(b"--args"), b"--unshare-net")
+            if devices == b"given":
+                build.devices = self._take_devices()
+                start = argv.index(b"--args")
+                argv[start:start] = [b"--dev", b"/dev"] if build.devices is None else [b"--dev-bind", build.devices.place, b"/dev"]
             build.number = _spawn(user, [*given, theirs], numbers, argv, environment)
         except OSError:
             os.close(build.info)
@@ -313,6 +402,18 @@ class _Server:
             self._has_networks = False
             _check(libc.setns(self._home_network, _CLONE_NEWNET))
             return None
+
+    def _take_devices(self) -> _Devices | None:
+        """What is to be /dev; None if it is for bubblewrap to make."""
+        if self._devices:
+            return self._devices.pop()
+        if self._has_devices:
+            self._made_devices += 1
+            try:
+                return _Devices(_DEVICES + b"/%d" % self._made_devices)
+            except OSError:
+                self._has_devices = False
+        return None
 
     def _read_info(self, build: _Build) -> None:
         """Take what bubblewrap says of the first process of its namespace."""
@@ -463,6 +564,11 @@ class _Server:
                 self._networks.append(build.network)
             else:
                 build.network.close()
+        if build.devices is not None:
+            if build.first >= 0 and build.devices.is_as_new():
+                self._devices.append(build.devices)
+            else:
+                build.devices.close()
         _say(build.socket, b"ended %d" % os.waitstatus_to_exitcode(status))
         self._builds.remove(build)
         for descriptor in (build.socket, build.gate, build.end, build.info, build.first):
@@ -602,9 +708,9 @@ def _become_first() -> None:
     _check(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
 
 
-def mount(source: bytes, target: bytes, flags: int, *, kind: bytes | None = None) -> None:
+def mount(source: bytes, target: bytes, flags: int, *, kind: bytes | None = None, options: bytes | None = None) -> None:
     """`mount(2)`.  Raises OSError."""
-    if libc.mount(source, target, kind, flags, None) != 0:
+    if libc.mount(source, target, kind, flags, options) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(target))
 

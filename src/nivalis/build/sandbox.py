@@ -20,14 +20,15 @@ from pathlib import Path
 
 from nivalis.build.errors import SandboxError
 
-__all__ = ["Sandbox", "check_available", "make_etc", "show_proc_and_dev"]
+__all__ = ["Sandbox", "check_available", "make_etc", "show_proc"]
 
 UID, GID = 1000, 100
 _PROGRAM = "bwrap"
 # Each is three of the 9,000 arguments that bubblewrap takes.
 _MOST_VARIABLES = 1000
-# Of /proc, what root may write without a capability, beside what bubblewrap covers: the machine's settings.
-_SETTINGS = ("/proc/sys", "/proc/acpi", "/proc/asound", "/proc/fs/cifs", "/proc/scsi")
+# Of /proc, what root may write without a capability: the machine's settings.  Bubblewrap itself covers some of it, where it finds that it may.
+_SETTINGS = ("/proc/sys", "/proc/sysrq-trigger")
+_DEVICES = ("/proc/acpi", "/proc/asound", "/proc/bus", "/proc/driver", "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/scsi")
 _MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _HINT = (
     "`--option sandbox false` builds without, unless the store is under another root: then a builder sees the whole machine and the "
@@ -44,7 +45,7 @@ class Sandbox:
     there, place here); `support` are places of this machine that are seen as they are.  `farm` is the store path of a tree whose folder `usr`
     is seen as /usr, with the links beside it and what it has in /etc, and where it really is.
 
-    The network is that in which bubblewrap is started.
+    The network is that in which bubblewrap is started, and so is /dev, but where something is added to it (`has_own_dev`).
     """
 
     store_dir: str
@@ -63,9 +64,13 @@ class Sandbox:
 
     def arguments(self, etc: Mapping[str, int]) -> list[str]:
         """The arguments for bubblewrap, without the command to run; `etc` are descriptors of the files of that name."""
-        words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
+        # The builder is the first process of its namespace, as CppNix's is.
+        words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--as-pid-1", "--unshare-uts", "--unshare-cgroup-try"]
+        words += ["--die-with-parent", "--new-session"]
         words += ["--uid", str(UID), "--gid", str(GID), "--hostname", "localhost"]
-        words += show_proc_and_dev()
+        words += show_proc()
+        if self.has_own_dev:
+            words += ["--dev", "/dev"]
         if self.kvm:
             words += ["--dev-bind-try", "/dev/kvm", "/dev/kvm"]
         words += ["--bind", self.tmp, "/tmp"]
@@ -115,6 +120,11 @@ class Sandbox:
             return {}
         return {name: text for name, text in self.environment.items() if name != name.upper()}
 
+    @property
+    def has_own_dev(self) -> bool:
+        """Whether the arguments make /dev; else it has to be given."""
+        return self.kvm or any(place.startswith("/dev/") for place in (*self.support, *(inside for inside, _ in self.extra)))
+
     def _farm_links(self) -> dict[str, str]:
         """The links beside /usr, and what the farm has in /etc and the sandbox has not itself."""
         if self.farm is None:
@@ -133,13 +143,16 @@ class Sandbox:
         return place.startswith(f"{self.store_dir}/")
 
 
-def show_proc_and_dev() -> list[str]:
-    """The arguments for a /proc and a /dev of its own, by which not even a builder that is root outside changes the machine."""
+def show_proc() -> list[str]:
+    """The arguments for a /proc of its own, by which not even a builder that is root outside changes the machine."""
     words = ["--proc", "/proc"]
     if os.geteuid() == 0:
-        for place in filter(os.path.isdir, _SETTINGS):
+        for place in filter(os.path.exists, _SETTINGS):
             words += ["--ro-bind", place, place]
-    return [*words, "--dev", "/dev"]
+        # Of which no build needs to know, and an empty file system is made faster than another's is seen.
+        for place in filter(os.path.isdir, _DEVICES):
+            words += ["--tmpfs", place]
+    return words
 
 
 def _show(place: str, inside: str) -> list[str]:

@@ -30,7 +30,7 @@ from nivalis.build.job import Job
 from nivalis.build.log import BuildLog
 from nivalis.build.outputs import check_output_conditions, inspect_outputs
 from nivalis.build.process import Ended, Reason, end_process, file_of, open_first, with_ends
-from nivalis.build.sandbox import GID, UID, show_proc_and_dev
+from nivalis.build.sandbox import GID, UID, show_proc
 from nivalis.build.settings import BuildSettings
 from nivalis.build.syscalls import make_filter
 from nivalis.store.derivation import Derivation
@@ -188,7 +188,7 @@ def _view(store: Store, room: str) -> list[str]:
     """What a worker sees, as arguments for bubblewrap."""
     words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try", "--die-with-parent"]
     words += ["--new-session", "--uid", str(UID), "--gid", str(GID), "--hostname", "localhost"]
-    words += [*show_proc_and_dev(), "--tmpfs", "/tmp", "--clearenv"]
+    words += [*show_proc(), "--dev", "/dev", "--tmpfs", "/tmp", "--clearenv"]
     for name, text in builtin_builders.variables().items():
         words += ["--setenv", name, text]
     for place in builtin_builders.support_paths():
