@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 
 from nivalis.build import mounts
@@ -185,6 +186,10 @@ class Mounter:
             if self._process is not None:
                 self._process.wait()
             self._connection = self._process = None
+            if self._idle:
+                # Each has a name for each input.
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(remove_tree, self._idle))
             self._idle.clear()
             self._rooms.close()
 

@@ -100,6 +100,8 @@ def main() -> None:
     connection = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     _Server(connection, sys.argv[1:]).run()
+    # Somebody waits, and the kernel takes all down.
+    os._exit(0)
 
 
 class _Build:
@@ -218,7 +220,7 @@ class _Devices:
 
     def is_as_new(self) -> bool:
         """Whether nothing was made or changed, once no process has any of it open."""
-        return self._read() == self._fresh
+        return self._read() == self._fresh and os.listdir(self.place + b"/pts") == [b"ptmx"] and not os.listdir(self.place + b"/shm")
 
     def close(self) -> None:
         for part in self._parts:
@@ -226,12 +228,9 @@ class _Devices:
         libc.umount2(self.place, _MNT_DETACH)
         os.rmdir(self.place)
 
-    def _read(self) -> list[object]:
-        seen: list[object] = []
-        for part in self._parts:
-            status = os.fstat(part)
-            seen += [status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns]
-        return [*seen, *os.listdir(self.place + b"/shm"), *os.listdir(self.place + b"/pts")]
+    def _read(self) -> list[tuple[int, ...]]:
+        seen = map(os.fstat, self._parts)
+        return [(status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns) for status in seen]
 
 
 class _Server:
@@ -279,9 +278,10 @@ class _Server:
         if not any(f"{os.path.realpath(place)}/".startswith("/sys/") for place in shown):
             # Half of all mounts are there, and bubblewrap reads of them again and again.  An ordinary user cannot: then they stay.
             libc.umount2(b"/sys", _MNT_DETACH)
-            with suppress(OSError):
-                mount(b"devices", _DEVICES, _MS_NOSUID, kind=b"tmpfs", options=b"mode=0755")
-                self._has_devices = os.geteuid() == 0
+            if os.geteuid() == 0:
+                with suppress(OSError):
+                    mount(b"devices", _DEVICES, _MS_NOSUID, kind=b"tmpfs", options=b"mode=0755")
+                    self._has_devices = True
         self._home = _open_namespace("mnt")
         _check(libc.unshare(_CLONE_NEWNS))
         self._workshop = _open_namespace("mnt")

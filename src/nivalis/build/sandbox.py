@@ -11,6 +11,7 @@ Nothing here runs a build; `check_available` tries once whether the machine allo
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -143,7 +144,8 @@ class Sandbox:
         return place.startswith(f"{self.store_dir}/")
 
 
-def show_proc() -> list[str]:
+@functools.cache
+def show_proc() -> Sequence[str]:
     """The arguments for a /proc of its own, by which not even a builder that is root outside changes the machine."""
     words = ["--proc", "/proc"]
     if os.geteuid() == 0:
