@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +134,23 @@ with Store.open(StoreLayout.under(sys.argv[1])) as store:
 """
 
 
-def _start(workshop: Any, drv_path: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def _started(workshop: Any, drv_path: str) -> Iterator[subprocess.Popen[bytes]]:
     root = workshop.store.layout.real_store_dir.parents[1]
-    return subprocess.Popen([sys.executable, "-c", REALISE, str(root), drv_path], env={**os.environ, **workshop.environment})
+    with subprocess.Popen([sys.executable, "-c", REALISE, str(root), drv_path], env={**os.environ, **workshop.environment}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_what_was_made_ready_ends_with_us(workshop: Any) -> None:
     text = """let sleep = n: shWith "n${toString n}" { i = texts 40; } "sleep 300; echo MARK > $out";
       in sh "top" "echo ${toString (map sleep [ 1 2 3 4 ])}" """
     mark = f"mark-{os.getpid()}-{time.time()}"
-    process = _start(workshop, workshop.instantiate(text.replace("MARK", mark)))
-    # Bubblewrap, and the builder or what is to become it.
-    _wait(lambda: len(_running(mark)) == 2 * 4)
-    process.kill()
-    process.wait()
+    with _started(workshop, workshop.instantiate(text.replace("MARK", mark))):
+        # Bubblewrap, and the builder or what is to become it.
+        _wait(lambda: len(_running(mark)) == 2 * 4)
     _wait(lambda: not _running(mark))
     for folder in Path(workshop.environment["TMPDIR"]).iterdir():
         folder.rmdir()
@@ -158,13 +162,13 @@ def test_nothing_is_left_of_a_bubblewrap_that_is_killed(inputs: int, workshop: A
     for number in range(6):
         mark = f"mark-{os.getpid()}-{time.time()}"
         text = f"""shWith "n" {{ i = texts {inputs}; }} "sleep 300; echo {mark} > $out" """
-        process = _start(workshop, workshop.instantiate(text))
-        _wait(lambda mark=mark: bool(_running(mark)))  # type: ignore[misc]
-        # Half of them at once, when its processes may still wait for one another.
-        time.sleep(number % 2 * chance.uniform(0, 0.1))
-        # The first is the other's parent.
-        os.kill(min(map(int, _running(mark))), signal.SIGKILL)
-        assert process.wait(timeout=120) == 100
+        with _started(workshop, workshop.instantiate(text)) as process:
+            _wait(lambda mark=mark: bool(_running(mark)))  # type: ignore[misc]
+            # Half of them at once, when its processes may still wait for one another.
+            time.sleep(number % 2 * chance.uniform(0, 0.1))
+            # The first is the other's parent.
+            os.kill(min(map(int, _running(mark))), signal.SIGKILL)
+            assert process.wait(timeout=120) == 100
         _wait(lambda mark=mark: not _running(mark))  # type: ignore[misc]
     assert os.listdir(workshop.environment["TMPDIR"]) == []
 
@@ -176,14 +180,14 @@ def test_no_build_outlives_the_process_that_mounts(is_first: bool, workshop: Any
     chance = random.Random(is_first)
     for number in range(4):
         mark = f"mark-{os.getpid()}-{time.time()}"
-        process = _start(workshop, workshop.instantiate(text.replace("MARK", mark)))
-        # Half of the times some builds run and others are ready to, the other half bubblewrap has only just been started.
-        _wait(lambda mark=mark, wanted=2 * 4 if number % 2 else 1: len(_running(mark)) >= wanted)  # type: ignore[misc]
-        time.sleep(chance.uniform(0, 0.02))
-        (outer,) = (child for child in _children(process.pid) if b"mounts.py" in Path(f"/proc/{child}/cmdline").read_bytes())
-        mounting = [outer, *_children(outer)]
-        os.kill(mounting[is_first], signal.SIGKILL)
-        assert process.wait(timeout=120) == 100
+        with _started(workshop, workshop.instantiate(text.replace("MARK", mark))) as process:
+            # Half of the times some builds run and others are ready to, the other half bubblewrap has only just been started.
+            _wait(lambda mark=mark, wanted=2 * 4 if number % 2 else 1: len(_running(mark)) >= wanted)  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.02))
+            (outer,) = (child for child in _children(process.pid) if b"mounts.py" in Path(f"/proc/{child}/cmdline").read_bytes())
+            mounting = [outer, *_children(outer)]
+            os.kill(mounting[is_first], signal.SIGKILL)
+            assert process.wait(timeout=120) == 100
         _wait(lambda mark=mark: not _running(mark))  # type: ignore[misc]
     assert os.listdir(workshop.environment["TMPDIR"]) == []
 
