@@ -20,7 +20,6 @@ from nivalis.lang.encoding import encode
 from nivalis.settings.settings import Settings
 from nivalis.store.paths import is_derivation
 from nivalis.store.store import Store
-from nivalis.store.verify import find_modified
 
 __all__ = ["make_repairer", "make_valid", "realise", "repair_damaged"]
 
@@ -105,6 +104,8 @@ def _repair_path(store: Store, path: str, settings: BuildSettings, substituter: 
 
 def repair_damaged(store: Store, wanted: Sequence[Wanted], settings: BuildSettings, substituter: LazySubstituter) -> None:
     """Mend those of the paths that are valid and damaged, and what they refer to."""
+    from nivalis.store.verify import find_modified
+
     paths = [path for one in wanted if store.is_valid(one.path) for _, path in _outputs(store, one)]
     closure = store.database.closure(store.valid_among(paths))
     for finding in find_modified(store, sorted(closure), lambda path: _repair_path(store, path, settings, substituter)):
