@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,8 @@ class Origin:
     host: str
     port: int
     proxy: SplitResult | None
-    tls: ssl.SSLContext | None
+    # Made when somebody answers: reading all of a system's certificates takes longer than finding out that there is no network.
+    tls: Callable[[], ssl.SSLContext] | None
 
     def target(self, path: str) -> str:
         """What a request asks for: a proxy without a tunnel has to be told of whom."""
@@ -68,7 +69,7 @@ class Connection:
             if origin.tls is not None:
                 if origin.proxy is not None:
                     self._open_tunnel(sock)
-                sock = origin.tls.wrap_socket(sock, server_hostname=origin.host)
+                sock = origin.tls().wrap_socket(sock, server_hostname=origin.host)
         except BaseException:
             self.sock = None
             sock.close()
@@ -152,6 +153,7 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._busy: set[Connection] = set()
         self._context: ssl.SSLContext | None = None
+        self._context_mutex = threading.Lock()
 
     def origin_of(self, parts: SplitResult) -> Origin:
         """The server of an http: or https: address.  Raises ValueError for one that cannot be, OSError for certificates that cannot be read."""
@@ -159,9 +161,11 @@ class Pool:
         with self._mutex:
             origin = self._origins.get((parts.scheme, netloc))
             if origin is None:
-                context = self._make_context() if parts.scheme == "https" else None
-                port = parts.port or (443 if context is not None else 80)
-                origin = Origin(parts.scheme, netloc, _ascii(parts.hostname or ""), port, _proxy_for(parts, self._environment), context)
+                tls = self._make_context if parts.scheme == "https" else None
+                if tls is not None and self._find_certificates() is not None:
+                    tls()
+                port = parts.port or (443 if tls is not None else 80)
+                origin = Origin(parts.scheme, netloc, _ascii(parts.hostname or ""), port, _proxy_for(parts, self._environment), tls)
                 self._origins[parts.scheme, netloc] = origin
         return origin
 
@@ -204,12 +208,16 @@ class Pool:
                 connection.close()
 
     def _make_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            import ssl
+        with self._context_mutex:
+            if self._context is None:
+                import ssl
 
-            certificates = self._certificates or self._environment.get("NIX_SSL_CERT_FILE") or self._environment.get("SSL_CERT_FILE")
-            self._context = ssl.create_default_context(cafile=certificates or None)
-        return self._context
+                self._context = ssl.create_default_context(cafile=self._find_certificates())
+            return self._context
+
+    def _find_certificates(self) -> str | None:
+        """The file with certificates; None for the system's."""
+        return self._certificates or self._environment.get("NIX_SSL_CERT_FILE") or self._environment.get("SSL_CERT_FILE") or None
 
 
 def _ascii(host: str) -> str:
