@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -249,13 +249,9 @@ class Emulated:
 
     def log_in(self) -> None:
         """Until the shell of a console that root is logged in on says what it is asked and nothing else."""
-        self.wait_for("root.*automatic login")
-        # What is typed before the shell reads may be thrown away by login(1).
-        for seconds in (10, 20, 40, 80, 600):
-            with suppress(TimeoutError):
-                self.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo", seconds)
-                return
-        raise AssertionError(f"no shell answers: {self.said[-3000:]}")
+        # What is typed before the shell reads, of which the terminal is told, may be thrown away by login(1).
+        self.wait_for(r"root.*automatic login[\s\S]*\x1b\[\?2004h")
+        self.run("export PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'; stty -echo")
 
     def run(self, script: str, seconds: float = 600) -> str:
         """What a script says, typed into the shell on the console."""

@@ -10,7 +10,9 @@ import json
 import os
 import platform
 import sys
+import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -43,17 +45,26 @@ class Machine:
         toplevels = [factory.build(str(self.folder / f"{name}.nix")) for name in configurations]
         # A store that is kept from one run to the next has no generations of this machine.
         (folder / "profiles").mkdir()
-        places = {Path(sys.prefix), Path(sys.base_prefix), CHECKOUT}
+        # This Python may be in /usr, where the machine has its own packages.
+        python = f"/host-python/{Path(sys.executable).resolve().relative_to(sys.base_prefix)}"
+        (folder / "commands").mkdir()
+        for entry in entry_points(group="console_scripts"):
+            if entry.value.startswith("nivalis."):
+                command = folder / "commands" / entry.name
+                command.write_text(f'#!/bin/sh\nexec {python} {sys.prefix}/bin/{entry.name} "$@"\n')
+                command.chmod(0o755)
         binds = [
             (factory.store.layout.state_dir, "/nix/var/nix"),
             (folder / "profiles", "/nix/var/nix/profiles"),
+            (folder / "commands", "/host-commands"),
             (Path("/usr/lib"), "/host-lib"),
-            *((place, str(place)) for place in sorted(places)),
+            (Path(sys.base_prefix), "/host-python"),
+            *((place, str(place)) for place in sorted({Path(sys.prefix), CHECKOUT})),
         ]
         self.container = Container(factory, toplevels[0], root, tuple(binds))
         variables = {
-            "PATH": f"{sys.prefix}/bin:$PATH",
-            "PYTHONPATH": f"{CHECKOUT}/src",
+            "PATH": "/host-commands:$PATH",
+            "PYTHONPATH": f"{CHECKOUT}/src:{sysconfig.get_path('purelib')}",
             # This Python was made for this machine's libraries.
             "LD_LIBRARY_PATH": f"/host-lib/{os.uname().machine}-linux-gnu",
             "NIX_PATH": f"nixpkgs={CHECKOUT}/channel:debian-snapshot=/nix/store/{factory.snapshot.name}",
