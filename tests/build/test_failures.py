@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,6 @@ FIXED = 'outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; '
     ("text", "code", "words"),
     [
         ('sh "fails" "echo one; echo two >&2; exit 3"', "build-failed", ["exit code 3", "> one", "> two", "nivalis log"]),
-        ("""sh "killed" "sh -c 'kill -9 $$'; exit $?" """, "build-failed", ["137", "signal 9"]),
         ('sh "nothing" "true"', "output-missing", ["`out`", "$out"]),
         ('shWith "one" { outputs = [ "out" "dev" ]; } "echo > $out"', "output-missing", ["`dev`"]),
         (f'shWith "hash" {{ {FIXED} }} "echo x > $out"', "hash-mismatch", ["sha256-AAAA", "sha256-c8s4WKaHqElMozIwUwFigvPa051Cz2LKTnndoqrH2aw="]),
@@ -95,6 +97,28 @@ def _processes(mark: str) -> list[str]:
     return found
 
 
+def _wait_for_sleep(seconds: str) -> int:
+    """The number of the process that sleeps so long."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for number in _processes(seconds):
+            with suppress(OSError):
+                if Path(f"/proc/{number}/cmdline").read_bytes() == f"sleep\0{seconds}\0".encode():
+                    return int(number)
+        time.sleep(0.01)
+    raise AssertionError("nobody sleeps")
+
+
+def test_a_builder_that_is_killed(workshop: Any) -> None:
+    with ThreadPoolExecutor() as pool:
+        building = pool.submit(workshop.fail, 'sh "killed" "sleep 161.8033; echo > $out"')
+        stat = Path(f"/proc/{_wait_for_sleep('161.8033')}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        error = building.result()
+    assert error.code == "build-failed" and "137" in str(error) and "signal 9" in str(error)
+    assert _processes("161.8033") == []
+
+
 def test_a_builder_that_forks_for_ever_ends_with_all_its_children(workshop: Any) -> None:
     # Each child leaves its session, and starts the next.
     script = "f() { n=$1; [ $n -lt 40 ] || sleep 98765; (setsid sh -c 'sleep 98765' &) ; sleep 0.02; f $((n + 1)); }; f 0"
@@ -148,18 +172,14 @@ def test_each_build_finds_its_network_as_new(workshop: Any) -> None:
     assert seen["talks"][3:] == ["talks"]
 
 
-_DEV_SEEN = "stat -c '%a %y' /dev/shm; ls /dev/shm /dev/pts; ls -l /dev | tr -s ' ' | cut -d' ' -f1,5-6,9-"
+_DEV_SEEN = "stat -c '%a %u' /dev/shm; ls /dev/shm; ls -l /dev | tr -s ' ' | cut -d' ' -f1,5-6,9-; ls /dev/pts"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has devices from bubblewrap")
 def test_each_build_finds_its_devices_as_new(workshop: Any) -> None:
-    """Those of one that left them as they were are had again, those of one that made or changed something are not."""
     changes = {
-        "writes": "echo secret > /dev/shm/left",
-        "tidies": "sleep 0.1; echo secret > /dev/shm/left; rm /dev/shm/left",
-        "opens": "sleep 0.1; chmod 700 /dev/shm",
-        "terminal": "sleep 0.1; chmod 600 /dev/pts/ptmx",
-        "shuts": "! touch /dev/x && ! chmod 600 /dev/null && ! rm /dev/zero && echo x > /dev/null && head -c 1 /dev/zero > /dev/full; true",
+        "writes": "echo secret > /dev/shm/left; chmod 700 /dev/shm",
+        "terminal": "chmod 600 /dev/pts/ptmx",
+        "tries": "! touch /dev/x && ! chmod 600 /dev/null && ! rm /dev/zero && echo x > /dev/null && head -c 1 /dev/zero > /dev/full; true",
         "last": "true",
     }
     text = f"""let build = name: before: script: sh name "({_DEV_SEEN}) > $out; ${{script}} # ${{before}}"; in """
@@ -169,13 +189,23 @@ def test_each_build_finds_its_devices_as_new(workshop: Any) -> None:
     # Not by a user that only builds, who could change none of them.
     workshop.build(text + before, build_users_group="")
     outputs = [event.outputs[0] for event in workshop.events if isinstance(event, BuildFinished)]
-    seen = {path.rpartition("-")[2]: Path(workshop.store.real_path(path)).read_text().splitlines() for path in outputs}
-    # When a /dev/shm was made tells which it is.
-    made = {name: lines[0] for name, lines in seen.items()}
-    assert made["first"] == made["writes"] and made["shuts"] == made["last"]
-    assert len(set(made.values())) == 5
-    assert {lines[0].split()[0] for lines in seen.values()} == {"1777"}
-    assert len({tuple(lines[1:]) for lines in seen.values()}) == 1 and seen["last"][1:5] == ["/dev/pts:", "ptmx", "", "/dev/shm:"]
+    assert len(outputs) == 5 and len({Path(workshop.store.real_path(path)).read_text() for path in outputs}) == 1
+
+
+def test_no_build_reaches_what_a_later_one_shares(workshop: Any) -> None:
+    """Not by a descriptor either, which a builder may send to anybody who can reach its folder."""
+    text = """let first = sh "first" "sleep 3.141592; echo > $out";
+      in sh "later" "cat ${first}; echo key > /dev/shm/key; (ls /dev/shm; ls /dev/pts) > $out; sleep 2.718281" """
+    with ThreadPoolExecutor() as pool:
+        building = pool.submit(workshop.build, text)
+        memory, terminals = (os.open(f"/proc/{_wait_for_sleep('3.141592')}/root/dev/{name}", os.O_RDONLY) for name in ("shm", "pts"))
+        os.close(os.open("planted", os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=memory))
+        terminal = os.open("ptmx", os.O_RDWR | os.O_NOCTTY, dir_fd=terminals)
+        _wait_for_sleep("2.718281")
+        assert (os.listdir(memory), sorted(os.listdir(terminals))) == (["planted"], ["0", "ptmx"])
+        for descriptor in (memory, terminals, terminal):
+            os.close(descriptor)
+        assert Path(building.result()).read_text() == "key\nptmx\n"
 
 
 def test_nobody_sees_the_memory_that_another_build_shares(workshop: Any) -> None:

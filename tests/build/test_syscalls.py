@@ -46,6 +46,8 @@ _CALL = "\nnumber = libc.syscall({})\nif number < 0: raise OSError(ctypes.get_er
         ("os.setxattr(sys.argv[2], 'user.x', b'x')", "ENOTSUP"),
         ("os.setxattr(sys.argv[2], 'user.x', b'x', follow_symlinks=False)", "ENOTSUP"),
         ("os.setxattr(file, 'user.x', b'x')", "ENOTSUP"),
+        # setxattrat.
+        (_CALL.format("463, -100, sys.argv[2].encode(), 0, b'user.x', ctypes.create_string_buffer(16), 16"), "ENOTSUP"),
         # Numbers beside those that are held back, and an argument that is not a mode.
         ("os.truncate(sys.argv[2], 0o4000); os.rename(sys.argv[2], sys.argv[2])", "done"),
         ("os.getxattr(sys.argv[2], 'user.x')", "ENODATA"),

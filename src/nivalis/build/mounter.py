@@ -186,12 +186,10 @@ class Mounter:
             if self._process is not None:
                 self._process.wait()
             self._connection = self._process = None
-            if self._idle:
+            with self._rooms, ThreadPoolExecutor() as pool:
                 # Each has a name for each input.
-                with ThreadPoolExecutor() as pool:
-                    list(pool.map(remove_tree, self._idle))
-            self._idle.clear()
-            self._rooms.close()
+                list(pool.map(remove_tree, self._idle))
+                self._idle.clear()
 
     def connect(self) -> socket.socket:
         """The other process, which is started if it is not there."""

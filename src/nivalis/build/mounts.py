@@ -15,8 +15,9 @@ capability outlives the `exec`; bubblewrap's is below it, so that it may be ente
 In the workshop they stay mounted, for the next build in that folder, which has most of them too: then only what differs is changed.
 
 A network namespace takes the kernel a quarter of the time that the rest of a sandbox takes it.  So one in which no packet was ever sent, as in
-most builds none is, is given to a next build when all processes of the first are gone: it is as new.  So is a /dev, whose devices,
-/dev/shm and /dev/pts bubblewrap would mount one by one, as long as nothing was ever made in it.
+most builds none is, is given to a next build when all processes of the first are gone: it is as new.  So are the devices, which nobody can
+change, and which bubblewrap would mount one by one.  But each build has a /dev/shm and a /dev/pts of its own: from folders that are written to,
+descriptors may have got to anywhere.
 
 Whoever has given an order holds a socket for it.  Once that is closed, be it because that process has died, all processes of the build
 are ended, however far bubblewrap has come; and how they ended is not told before the last is gone.  When this process itself is killed, the
@@ -65,7 +66,7 @@ _TRASH = b"/proc/trash"
 _MOST_TRASH = 16
 # Where the folders are mounted that builds see as /dev, in place of what there is.
 _DEVICES = b"/sys"
-# What is in one, as bubblewrap has it (devices.txt of Linux): numbers, and where links lead.
+# What is in one (devices.txt of Linux): numbers, and where links lead.
 _NODES = {b"null": (1, 3), b"zero": (1, 5), b"full": (1, 7), b"random": (1, 8), b"urandom": (1, 9), b"tty": (5, 0)}
 _LINKS = {b"fd": b"", b"stdin": b"/0", b"stdout": b"/1", b"stderr": b"/2"}
 # How long after bubblewrap's root was looked at it is looked at again, in ms, and for how long, in seconds.
@@ -183,28 +184,14 @@ class _Network:
 
 
 class _Devices:
-    """A folder at `place` to be a build's /dev, with a /dev/shm and a /dev/pts in it, and otherwise read-only."""
+    """A folder at `place` to be a build's /dev, read-only, with an empty folder /dev/shm and, from `renew` to `clear`, terminals of its own."""
 
-    __slots__ = ("_fresh", "_parts", "place")
+    __slots__ = ("place",)
 
     def __init__(self, place: bytes) -> None:
         """Raises OSError."""
         self.place = place
-        self._parts: list[int] = []
         os.mkdir(place)
-        try:
-            self._mount()
-            with open(place + b"/null", "wb"):  # which not every container allows
-                pass
-            # That device would make a terminal if it was opened.
-            self._parts = [os.open(place + name, os.O_PATH | os.O_CLOEXEC) for name in (b"/pts/ptmx", b"/pts", b"/shm")]
-            self._fresh = self._read()
-        except OSError:
-            self.close()
-            raise
-
-    def _mount(self) -> None:
-        place = self.place
         mount(b"dev", place, _MS_NOSUID | _MS_NOATIME, kind=b"tmpfs", options=b"mode=0755")
         for name, numbers in _NODES.items():
             os.mknod(place + b"/" + name, stat.S_IFCHR, os.makedev(*numbers))
@@ -214,23 +201,17 @@ class _Devices:
         os.symlink(b"pts/ptmx", place + b"/ptmx")
         os.mkdir(place + b"/shm")
         os.mkdir(place + b"/pts")
-        mount(b"shm", place + b"/shm", _MS_NOSUID | _MS_NODEV | _MS_NOATIME, kind=b"tmpfs", options=b"mode=1777")
-        mount(b"devpts", place + b"/pts", _MS_NOSUID | _MS_NOEXEC | _MS_NOATIME, kind=b"devpts", options=b"newinstance,ptmxmode=0666,mode=620")
         mount(b"none", place, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NOATIME)
+        with open(place + b"/null", "wb"):  # which not every container allows
+            pass
 
-    def is_as_new(self) -> bool:
-        """Whether nothing was made or changed, once no process has any of it open."""
-        return self._read() == self._fresh and os.listdir(self.place + b"/pts") == [b"ptmx"] and not os.listdir(self.place + b"/shm")
+    def renew(self) -> None:
+        """Raises OSError."""
+        mount(b"devpts", self.place + b"/pts", _MS_NOSUID | _MS_NOEXEC, kind=b"devpts", options=b"newinstance,ptmxmode=0666,mode=620")
 
-    def close(self) -> None:
-        for part in self._parts:
-            os.close(part)
-        libc.umount2(self.place, _MNT_DETACH)
-        os.rmdir(self.place)
-
-    def _read(self) -> list[tuple[int, ...]]:
-        seen = map(os.fstat, self._parts)
-        return [(status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns) for status in seen]
+    def clear(self) -> bool:
+        """Whether the terminals are gone."""
+        return bool(libc.umount2(self.place + b"/pts", _MNT_DETACH) == 0)
 
 
 class _Server:
@@ -252,7 +233,7 @@ class _Server:
         self._networks: list[_Network] = []
         self._home_network = _open_namespace("net")
         self._has_networks = libc.setns(self._home_network, _CLONE_NEWNET) == 0
-        # So are these, of which there have been that many.
+        # So are these, of which that many have been made.
         self._devices: list[_Devices] = []
         self._made_devices = 0
         self._connection = connection
@@ -275,7 +256,7 @@ class _Server:
         mount(b"none", b"/", _MS_SLAVE | _MS_REC)
         # That of this PID namespace, in which bubblewrap looks for its processes.
         mount(b"proc", b"/proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, kind=b"proc")
-        if not any(f"{os.path.realpath(place)}/".startswith("/sys/") for place in shown):
+        if not any(place == "/" or f"{place}/".startswith("/sys/") for place in map(os.path.realpath, shown)):
             # Half of all mounts are there, and bubblewrap reads of them again and again.  An ordinary user cannot: then they stay.
             libc.umount2(b"/sys", _MNT_DETACH)
             if os.geteuid() == 0:
@@ -374,10 +355,14 @@ class _Server:
             if devices == b"given":
                 build.devices = self._take_devices()
                 start = argv.index(b"--args")
-                argv[start:start] = [b"--dev", b"/dev"] if build.devices is None else [b"--dev-bind", build.devices.place, b"/dev"]
+                if build.devices is None:
+                    argv[start:start] = [b"--dev", b"/dev"]
+                else:
+                    argv[start:start] = [b"--dev-bind", build.devices.place, b"/dev", b"--perms", b"1777", b"--tmpfs", b"/dev/shm"]
             build.number = _spawn(user, [*given, theirs], numbers, argv, environment)
         except OSError:
             os.close(build.info)
+            self._take_back(build, is_over=True)
             raise
         finally:
             os.close(theirs)
@@ -405,15 +390,27 @@ class _Server:
 
     def _take_devices(self) -> _Devices | None:
         """What is to be /dev; None if it is for bubblewrap to make."""
-        if self._devices:
-            return self._devices.pop()
-        if self._has_devices:
-            self._made_devices += 1
-            try:
-                return _Devices(_DEVICES + b"/%d" % self._made_devices)
-            except OSError:
-                self._has_devices = False
-        return None
+        if not self._has_devices:
+            return None
+        try:
+            if not self._devices:
+                self._made_devices += 1
+                self._devices.append(_Devices(_DEVICES + b"/%d" % self._made_devices))
+            self._devices[-1].renew()
+        except OSError:
+            self._has_devices = False
+            return None
+        return self._devices.pop()
+
+    def _take_back(self, build: _Build, *, is_over: bool) -> None:
+        """Keep for a next build what is as new; `is_over`: no process of this one is left for sure."""
+        if build.network is not None:
+            if is_over and build.network.is_as_new():
+                self._networks.append(build.network)
+            else:
+                build.network.close()
+        if build.devices is not None and build.devices.clear():
+            self._devices.append(build.devices)
 
     def _read_info(self, build: _Build) -> None:
         """Take what bubblewrap says of the first process of its namespace."""
@@ -559,16 +556,7 @@ class _Server:
                 os.waitid(os.P_PIDFD, build.first, os.WEXITED)
         # Not before: while it is not waited for, its number is nobody else's.
         _, status = os.waitpid(build.number, 0)
-        if build.network is not None:
-            if build.first >= 0 and build.network.is_as_new():
-                self._networks.append(build.network)
-            else:
-                build.network.close()
-        if build.devices is not None:
-            if build.first >= 0 and build.devices.is_as_new():
-                self._devices.append(build.devices)
-            else:
-                build.devices.close()
+        self._take_back(build, is_over=build.first >= 0)
         _say(build.socket, b"ended %d" % os.waitstatus_to_exitcode(status))
         self._builds.remove(build)
         for descriptor in (build.socket, build.gate, build.end, build.info, build.first):

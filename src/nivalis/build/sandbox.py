@@ -11,7 +11,6 @@ Nothing here runs a build; `check_available` tries once whether the machine allo
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
@@ -124,7 +123,8 @@ class Sandbox:
     @property
     def has_own_dev(self) -> bool:
         """Whether the arguments make /dev; else it has to be given."""
-        return self.kvm or any(place.startswith("/dev/") for place in (*self.support, *(inside for inside, _ in self.extra)))
+        places = [*self.support, *(inside for inside, _ in self.extra)]
+        return self.kvm or any(os.path.normpath(place).lstrip("/").startswith("dev/") for place in places)
 
     def _farm_links(self) -> dict[str, str]:
         """The links beside /usr, and what the farm has in /etc and the sandbox has not itself."""
@@ -144,8 +144,7 @@ class Sandbox:
         return place.startswith(f"{self.store_dir}/")
 
 
-@functools.cache
-def show_proc() -> Sequence[str]:
+def show_proc() -> list[str]:
     """The arguments for a /proc of its own, by which not even a builder that is root outside changes the machine."""
     words = ["--proc", "/proc"]
     if os.geteuid() == 0:
