@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from nivalis.build.errors import BuildError
 from nivalis.build.events import BuildFailed, BuildFinished, BuildLine, BuildStarted
+from nivalis.build.mounter import WORTHWHILE
 from nivalis.errors import InvalidPathError, NivalisError
 from nivalis.store import Store, StoreLayout
 from nivalis.store.logs import LogMissingError, find_log_of, read_log
@@ -175,14 +177,15 @@ def test_each_build_finds_its_network_as_new(workshop: Any) -> None:
 _DEV_SEEN = "stat -c '%a %u' /dev/shm; ls /dev/shm; ls -l /dev | tr -s ' ' | cut -d' ' -f1,5-6,9-; ls /dev/pts"
 
 
-def test_each_build_finds_its_devices_as_new(workshop: Any) -> None:
+@pytest.mark.parametrize("inputs", [1, 2 * WORTHWHILE])
+def test_each_build_finds_its_devices_as_new(inputs: int, workshop: Any) -> None:
     changes = {
         "writes": "echo secret > /dev/shm/left; chmod 700 /dev/shm",
         "terminal": "chmod 600 /dev/pts/ptmx",
-        "tries": "! touch /dev/x && ! chmod 600 /dev/null && ! rm /dev/zero && echo x > /dev/null && head -c 1 /dev/zero > /dev/full; true",
+        "tries": "touch /dev/x; chmod 600 /dev/null; rm /dev/zero; mknod /dev/y c 1 3; echo x > /dev/null; head -c 1 /dev/zero > /dev/full; true",
         "last": "true",
     }
-    text = f"""let build = name: before: script: sh name "({_DEV_SEEN}) > $out; ${{script}} # ${{before}}"; in """
+    text = f"""let build = name: before: script: shWith name {{ i = texts {inputs}; }} "({_DEV_SEEN}) > $out; ${{script}} # ${{before}}"; in """
     before = '""'
     for name, script in {"first": "true", **changes}.items():
         before = f'(build "{name}" {before} "{script}")'
@@ -190,14 +193,16 @@ def test_each_build_finds_its_devices_as_new(workshop: Any) -> None:
     workshop.build(text + before, build_users_group="")
     outputs = [event.outputs[0] for event in workshop.events if isinstance(event, BuildFinished)]
     assert len(outputs) == 5 and len({Path(workshop.store.real_path(path)).read_text() for path in outputs}) == 1
+    assert stat.S_IMODE(os.stat("/dev/null").st_mode) == 0o666
 
 
-def test_no_build_reaches_what_a_later_one_shares(workshop: Any) -> None:
+@pytest.mark.parametrize("inputs", [1, 2 * WORTHWHILE])
+def test_no_build_reaches_what_a_later_one_shares(inputs: int, workshop: Any) -> None:
     """Not by a descriptor either, which a builder may send to anybody who can reach its folder."""
-    text = """let first = sh "first" "sleep 3.141592; echo > $out";
-      in sh "later" "cat ${first}; echo key > /dev/shm/key; (ls /dev/shm; ls /dev/pts) > $out; sleep 2.718281" """
+    text = """let first = shWith "first" { i = texts INPUTS; } "sleep 3.141592; echo > $out";
+      in shWith "later" { i = texts INPUTS; } "cat ${first}; echo key > /dev/shm/key; (ls /dev/shm; ls /dev/pts) > $out; sleep 2.718281" """
     with ThreadPoolExecutor() as pool:
-        building = pool.submit(workshop.build, text)
+        building = pool.submit(workshop.build, text.replace("INPUTS", str(inputs)))
         memory, terminals = (os.open(f"/proc/{_wait_for_sleep('3.141592')}/root/dev/{name}", os.O_RDONLY) for name in ("shm", "pts"))
         os.close(os.open("planted", os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=memory))
         terminal = os.open("ptmx", os.O_RDWR | os.O_NOCTTY, dir_fd=terminals)
@@ -215,8 +220,10 @@ def test_nobody_sees_the_memory_that_another_build_shares(workshop: Any) -> None
 
 
 def test_devices_that_are_added(workshop: Any, shell: str) -> None:
-    place = workshop.build('sh "added" "ls /dev > $out"', sandbox_paths=f"/bin/sh={shell} /dev/sound=/dev/null")
+    script = "ls /dev > $out; echo x > /dev/null; chmod 600 /dev/null /dev/zero || true"
+    place = workshop.build(f'sh "added" "{script}"', sandbox_paths=f"/bin/sh={shell} /dev/sound=/dev/full", build_users_group="")
     assert {"sound", "null", "shm"} <= set(Path(place).read_text().split())
+    assert stat.S_IMODE(os.stat("/dev/null").st_mode) == stat.S_IMODE(os.stat("/dev/zero").st_mode) == 0o666
 
 
 def test_a_builder_is_the_first_process(workshop: Any) -> None:

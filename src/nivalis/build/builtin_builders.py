@@ -156,7 +156,10 @@ def _serve() -> int:
     import socket
 
     connection = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    # What nothing can be read from; there are no devices here.
+    nothing, theirs = os.pipe()
+    os.close(theirs)
+    os.dup2(nothing, 0)
     # A collection would write to pages that are shared with what is split off, and there is nothing for it to find.
     gc.disable()
     while True:

@@ -211,7 +211,7 @@ class Job:
                     tmp=f"{room}/tmp",
                     extra=extra,
                     support=support,
-                    mark=MARK if mounted else None,
+                    mark=MARK,
                     farm=self._find_farm(inputs),
                     kvm="kvm" in settings.system_features and "kvm" in self._options.required_features,
                     environment=variables,
@@ -366,7 +366,7 @@ class Job:
                     source=str(self._store.layout.real_store_dir),
                     names=mounted,
                     network=network,
-                    gives_dev=not view.has_own_dev,
+                    adds_devices=view.adds_devices,
                     user=None if user is None else (user.uid, user.gid),
                 )
                 try:

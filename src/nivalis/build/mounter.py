@@ -148,11 +148,11 @@ class Mounter:
         source: str = "",
         names: Sequence[str] = (),
         network: bool = False,
-        gives_dev: bool = False,
+        adds_devices: bool = False,
         user: tuple[int, int] | None = None,
     ) -> Started:
         """Start bubblewrap, as `user` (user and group) if one is given, with this machine's network or a loopback of its own, and with a
-        /dev if `gives_dev`.
+        /dev, below which something is mounted if `adds_devices`.
 
         It has `environment`, `descriptors` by the numbers that they are to have, and `info` is to be its `--info-fd`.  `gate`, the other end of its
         `--block-fd`, is kept open as long as it runs.  `names` of the folder `source` are mounted in `folder`, read-only, and seen where that is
@@ -163,7 +163,7 @@ class Mounter:
         words = [
             "-" if user is None else f"{user[0]}:{user[1]}",
             "all" if network else "own",
-            "given" if gives_dev else "own",
+            "more" if adds_devices else "plain",
             str(len(descriptors)),
             *map(str, descriptors),
             str(info),

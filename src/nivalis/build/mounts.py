@@ -15,9 +15,10 @@ capability outlives the `exec`; bubblewrap's is below it, so that it may be ente
 In the workshop they stay mounted, for the next build in that folder, which has most of them too: then only what differs is changed.
 
 A network namespace takes the kernel a quarter of the time that the rest of a sandbox takes it.  So one in which no packet was ever sent, as in
-most builds none is, is given to a next build when all processes of the first are gone: it is as new.  So are the devices, which nobody can
-change, and which bubblewrap would mount one by one.  But each build has a /dev/shm and a /dev/pts of its own: from folders that are written to,
-descriptors may have got to anywhere.
+most builds none is, is given to a next build when all processes of the first are gone: it is as new.
+
+Bubblewrap would mount the machine's devices, one by one, and root's own builders could change their modes.  So root's builds see those of one
+read-only folder.  Their /dev/shm and /dev/pts are their own: of folders that are written to, descriptors may have got to anywhere.
 
 Whoever has given an order holds a socket for it.  Once that is closed, be it because that process has died, all processes of the build
 are ended, however far bubblewrap has come; and how they ended is not told before the last is gone.  When this process itself is killed, the
@@ -53,9 +54,10 @@ _MNT_DETACH = 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG = 1
 # Of all architectures; asm-generic/unistd.h
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
+_FSOPEN_CLOEXEC, _FSMOUNT_CLOEXEC, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 1, 1, 6
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 1, 4, 0x40
-_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x100, 0x1000, 0x8000
 _IN_CREATE, _IN_ONESHOT = 0x100, 0x80000000
 # As many as one message may carry, and more than a path has bytes.
@@ -64,11 +66,21 @@ _MOST_DESCRIPTORS, _LONGEST = 253, 8192
 # for as for those of one.
 _TRASH = b"/proc/trash"
 _MOST_TRASH = 16
-# Where the folders are mounted that builds see as /dev, in place of what there is.
+# Where the folder is that builds see as /dev, in place of what there is, and what is in it (devices.txt of Linux): numbers, and where links lead.
 _DEVICES = b"/sys"
-# What is in one (devices.txt of Linux): numbers, and where links lead.
 _NODES = {b"null": (1, 3), b"zero": (1, 5), b"full": (1, 7), b"random": (1, 8), b"urandom": (1, 9), b"tty": (5, 0)}
-_LINKS = {b"fd": b"", b"stdin": b"/0", b"stdout": b"/1", b"stderr": b"/2"}
+_LINKS = {
+    b"fd": b"/proc/self/fd",
+    b"stdin": b"/proc/self/fd/0",
+    b"stdout": b"/proc/self/fd/1",
+    b"stderr": b"/proc/self/fd/2",
+    b"ptmx": b"pts/ptmx",
+}
+_SHOW_DEVICES = [b"--dev-bind", _DEVICES, b"/dev", b"--perms", b"1777", b"--tmpfs", b"/dev/shm"]
+# A /dev of bubblewrap's own, and that with these devices in it.
+_MAKE_DEV = [b"--dev", b"/dev"]
+_ADD_DEVICES = [word for name in _NODES for word in (b"--dev-bind", _DEVICES + b"/" + name, b"/dev/" + name)]
+_TERMINALS = b"/dev/pts"
 # How long after bubblewrap's root was looked at it is looked at again, in ms, and for how long, in seconds.
 _PAUSE, _PATIENCE = 1, 60.0
 # linux/sockios.h, net/if.h: what brings the loopback up.
@@ -106,20 +118,20 @@ def main() -> None:
 
 
 class _Build:
-    """Bubblewrap for one build, and the inputs that are to be mounted in `folder` when there is something at `mark`.
+    """Bubblewrap for one build, and the inputs that are to be mounted in `folder`, beside its terminals, when there is something at `mark`.
 
     The answers on its socket: "ready" when the builder may run; "ended <status>" when all its processes are gone; or in place of these "error
     <number>" if bubblewrap cannot be started, and "failed <why>" if the inputs cannot be mounted.
     """
 
     __slots__ = (
-        "devices",
         "end",
         "first",
         "folder",
         "gate",
         "info",
         "inputs",
+        "is_shown",
         "mark",
         "network",
         "number",
@@ -127,6 +139,7 @@ class _Build:
         "seen_at",
         "socket",
         "source",
+        "terminals",
         "tree",
     )
 
@@ -140,12 +153,13 @@ class _Build:
         self.source = source
         self.inputs = inputs
         self.number = 0
+        # Or there is nobody any more to whom to show something.
+        self.is_shown = False
         # What bubblewrap has said so far of the first process of its namespace.
         self.said = b""
         self.network: _Network | None = None
-        self.devices: _Devices | None = None
         # Descriptors: of bubblewrap, that from which this comes, of that first process, and of the mounts to come.
-        self.end = self.info = self.first = self.tree = -1
+        self.end = self.info = self.first = self.tree = self.terminals = -1
 
 
 class _Network:
@@ -183,37 +197,6 @@ class _Network:
         return packets, sockets.partition(b"\n")[0]
 
 
-class _Devices:
-    """A folder at `place` to be a build's /dev, read-only, with an empty folder /dev/shm and, from `renew` to `clear`, terminals of its own."""
-
-    __slots__ = ("place",)
-
-    def __init__(self, place: bytes) -> None:
-        """Raises OSError."""
-        self.place = place
-        os.mkdir(place)
-        mount(b"dev", place, _MS_NOSUID | _MS_NOATIME, kind=b"tmpfs", options=b"mode=0755")
-        for name, numbers in _NODES.items():
-            os.mknod(place + b"/" + name, stat.S_IFCHR, os.makedev(*numbers))
-            os.chmod(place + b"/" + name, 0o666)
-        for name, target in _LINKS.items():
-            os.symlink(b"/proc/self/fd" + target, place + b"/" + name)
-        os.symlink(b"pts/ptmx", place + b"/ptmx")
-        os.mkdir(place + b"/shm")
-        os.mkdir(place + b"/pts")
-        mount(b"none", place, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NOATIME)
-        with open(place + b"/null", "wb"):  # which not every container allows
-            pass
-
-    def renew(self) -> None:
-        """Raises OSError."""
-        mount(b"devpts", self.place + b"/pts", _MS_NOSUID | _MS_NOEXEC, kind=b"devpts", options=b"newinstance,ptmxmode=0666,mode=620")
-
-    def clear(self) -> bool:
-        """Whether the terminals are gone."""
-        return bool(libc.umount2(self.place + b"/pts", _MNT_DETACH) == 0)
-
-
 class _Server:
     """What takes the orders.  Of `shown`, places of this machine, builds may see something."""
 
@@ -233,9 +216,6 @@ class _Server:
         self._networks: list[_Network] = []
         self._home_network = _open_namespace("net")
         self._has_networks = libc.setns(self._home_network, _CLONE_NEWNET) == 0
-        # So are these, of which that many have been made.
-        self._devices: list[_Devices] = []
-        self._made_devices = 0
         self._connection = connection
         # One for all: to close one takes the kernel as long as to build.
         self._watch = _check(libc.inotify_init1(os.O_CLOEXEC))
@@ -259,10 +239,9 @@ class _Server:
         if not any(place == "/" or f"{place}/".startswith("/sys/") for place in map(os.path.realpath, shown)):
             # Half of all mounts are there, and bubblewrap reads of them again and again.  An ordinary user cannot: then they stay.
             libc.umount2(b"/sys", _MNT_DETACH)
-            if os.geteuid() == 0:
-                with suppress(OSError):
-                    mount(b"devices", _DEVICES, _MS_NOSUID, kind=b"tmpfs", options=b"mode=0755")
-                    self._has_devices = True
+            with suppress(OSError):
+                _make_devices()
+                self._has_devices = True
         self._home = _open_namespace("mnt")
         _check(libc.unshare(_CLONE_NEWNS))
         self._workshop = _open_namespace("mnt")
@@ -324,8 +303,7 @@ class _Server:
             os.close(answers)
             os.close(gate)
         else:
-            if build.inputs:
-                self._prepare(build)
+            self._prepare(build)
         finally:
             for descriptor in (file, *given):
                 os.close(descriptor)
@@ -333,8 +311,8 @@ class _Server:
     def _start(self, file: int, answers: int, gate: int, given: Sequence[int]) -> _Build:
         """Start bubblewrap.  Raises OSError.
 
-        The words in `file`, each ended by a zero byte: user and group or `-`; the network, "all" or its "own"; /dev, "own" if the arguments make
-        one, else "given"; how many descriptors are given, and the number that each has in the program; the number there of its `--info-fd`; the
+        The words in `file`, each ended by a zero byte: user and group or `-`; the network, "all" or its "own"; "more" if something is mounted below
+        /dev, else "plain"; how many descriptors are given, and the number that each has in the program; the number there of its `--info-fd`; the
         folder in which to mount, the name in it that says when, and where it is seen; where the inputs are, how many there are, and their names;
         how many variables, and name and text of each; the program and its arguments.
         """
@@ -352,16 +330,17 @@ class _Server:
                 build.network = self._enter_network()
                 if build.network is None:
                     argv.insert(argv.index(b"--args"), b"--unshare-net")
-            if devices == b"given":
-                build.devices = self._take_devices()
-                start = argv.index(b"--args")
-                if build.devices is None:
-                    argv[start:start] = [b"--dev", b"/dev"]
-                else:
-                    argv[start:start] = [b"--dev-bind", build.devices.place, b"/dev", b"--perms", b"1777", b"--tmpfs", b"/dev/shm"]
+            if self._has_devices and devices == b"plain":
+                dev = _SHOW_DEVICES
+                build.terminals = _make_terminals()
+            else:
+                dev = _MAKE_DEV + (_ADD_DEVICES if self._has_devices else [])
+            start = argv.index(b"--args")
+            argv[start:start] = dev
             build.number = _spawn(user, [*given, theirs], numbers, argv, environment)
         except OSError:
             os.close(build.info)
+            self._close(build.terminals)
             self._take_back(build, is_over=True)
             raise
         finally:
@@ -388,29 +367,13 @@ class _Server:
             _check(libc.setns(self._home_network, _CLONE_NEWNET))
             return None
 
-    def _take_devices(self) -> _Devices | None:
-        """What is to be /dev; None if it is for bubblewrap to make."""
-        if not self._has_devices:
-            return None
-        try:
-            if not self._devices:
-                self._made_devices += 1
-                self._devices.append(_Devices(_DEVICES + b"/%d" % self._made_devices))
-            self._devices[-1].renew()
-        except OSError:
-            self._has_devices = False
-            return None
-        return self._devices.pop()
-
     def _take_back(self, build: _Build, *, is_over: bool) -> None:
-        """Keep for a next build what is as new; `is_over`: no process of this one is left for sure."""
+        """Keep the network for a next build if it is as new; `is_over`: no process of this one is left for sure."""
         if build.network is not None:
             if is_over and build.network.is_as_new():
                 self._networks.append(build.network)
             else:
                 build.network.close()
-        if build.devices is not None and build.devices.clear():
-            self._devices.append(build.devices)
 
     def _read_info(self, build: _Build) -> None:
         """Take what bubblewrap says of the first process of its namespace."""
@@ -424,19 +387,18 @@ class _Server:
         if number is not None:
             with suppress(ProcessLookupError):
                 build.first = os.pidfd_open(number)
-        if build.inputs:
-            self._show(build)
-        elif build.first >= 0:
-            _say(build.socket, b"ready")
+        self._show(build)
 
     def _prepare(self, build: _Build) -> None:
         """Have all ready to be shown."""
         try:
-            if self._refusal is not None:
-                raise self._refusal
-            build.tree = self._make_tree(build)
+            if build.inputs:
+                if self._refusal is not None:
+                    raise self._refusal
+                build.tree = self._make_tree(build)
             _check(libc.inotify_add_watch(self._watch, build.folder, ctypes.c_uint32(_IN_CREATE | _IN_ONESHOT)))
         except OSError as error:
+            build.is_shown = True
             self._refuse(build, error)
         else:
             self._show(build)
@@ -491,19 +453,21 @@ class _Server:
             self._show(build)
 
     def _show(self, build: _Build) -> None:
-        """Mount the inputs if bubblewrap waits for them."""
-        if build.tree < 0 or build.first < 0 or not (build in self._unfinished or os.path.lexists(build.mark)):
+        """Mount what is to be seen if bubblewrap waits for it."""
+        if build.is_shown or build.first < 0 or not (build in self._unfinished or os.path.lexists(build.mark)):
             return
         try:
             if build not in self._unfinished:
                 os.unlink(build.mark)
                 self._unfinished[build] = time.monotonic() + _PATIENCE
-            status = os.stat(build.folder)
-            _enter(build.first)
-            try:
-                is_put = _put(build.tree, build.seen_at, (status.st_dev, status.st_ino))
-            finally:
-                _enter(self._home)
+            is_put = build.tree < 0 and build.terminals < 0
+            if not is_put:
+                status = os.stat(build.folder)
+                _enter(build.first)
+                try:
+                    is_put = _put(build, (status.st_dev, status.st_ino))
+                finally:
+                    _enter(self._home)
             if not is_put:
                 if time.monotonic() < self._unfinished[build]:
                     return
@@ -519,8 +483,10 @@ class _Server:
 
     def _drop_tree(self, build: _Build) -> None:
         self._unfinished.pop(build, None)
+        build.is_shown = True
         self._close(build.tree)
-        build.tree = -1
+        self._close(build.terminals)
+        build.tree = build.terminals = -1
 
     def _refuse(self, build: _Build, error: OSError) -> None:
         _say(build.socket, b"failed " + str(error).encode("utf-8", "replace"))
@@ -614,23 +580,59 @@ def _fork(user: bytes, descriptors: Sequence[int], numbers: Sequence[int], argv:
     os._exit(1)
 
 
-def _put(tree: int, place: bytes, identity: tuple[int, int]) -> bool:
-    """Mount `tree` at `place`, which has that device and file number, in the namespace of bubblewrap.
+def _put(build: _Build, identity: tuple[int, int]) -> bool:
+    """Mount what is to be seen in the namespace of bubblewrap: the inputs where the folder of that device and file number is, and the terminals.
 
-    False if it is not there, as between the two calls by which bubblewrap makes its folder `newroot` the root.
+    False if that is not there, as between the two calls by which bubblewrap makes its folder `newroot` the root.
     """
+    places = [build.seen_at] if build.terminals < 0 else [build.seen_at, _TERMINALS]
     for top in (b"/newroot", b""):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            target = os.open(top + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                status = os.fstat(target)
-                if (status.st_dev, status.st_ino) == identity:
-                    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
-                    _check(libc.syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", flags))
-                    return True
-            finally:
+        targets: list[int] = []
+        try:
+            for place in places:
+                targets.append(os.open(top + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            status = os.fstat(targets[0])
+            if (status.st_dev, status.st_ino) == identity:
+                for tree, target in zip((build.tree, build.terminals), targets, strict=False):
+                    if tree >= 0:
+                        flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+                        _check(libc.syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", flags))
+                return True
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        finally:
+            for target in targets:
                 os.close(target)
     return False
+
+
+def _make_devices() -> None:
+    """Make a folder of devices at _DEVICES.  Raises OSError where that is not allowed, as for an ordinary user, and in many containers."""
+    if os.geteuid() != 0:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    mount(b"dev", _DEVICES, _MS_NOSUID | _MS_NOATIME, kind=b"tmpfs", options=b"mode=0755")
+    for name, numbers in _NODES.items():
+        os.mknod(_DEVICES + b"/" + name, stat.S_IFCHR, os.makedev(*numbers))
+        os.chmod(_DEVICES + b"/" + name, 0o666)
+    for name, target in _LINKS.items():
+        os.symlink(target, _DEVICES + b"/" + name)
+    os.mkdir(_DEVICES + b"/shm")
+    os.mkdir(_DEVICES + b"/pts")
+    mount(b"none", _DEVICES, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NOATIME)
+    with open(_DEVICES + b"/null", "wb"):
+        pass
+
+
+def _make_terminals() -> int:
+    """A descriptor of a new /dev/pts, which is mounted nowhere (fsopen(2)).  Raises OSError."""
+    system = _check(libc.syscall(_SYS_FSOPEN, b"devpts", _FSOPEN_CLOEXEC))
+    try:
+        for name, value in ((b"ptmxmode", b"0666"), (b"mode", b"0620")):
+            _check(libc.syscall(_SYS_FSCONFIG, system, _FSCONFIG_SET_STRING, name, value, 0))
+        _check(libc.syscall(_SYS_FSCONFIG, system, _FSCONFIG_CMD_CREATE, None, None, 0))
+        return _check(libc.syscall(_SYS_FSMOUNT, system, _FSMOUNT_CLOEXEC, _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NOEXEC))
+    finally:
+        os.close(system)
 
 
 def _mount_input(place: bytes, inside: bytes) -> bool:

@@ -45,7 +45,7 @@ class Sandbox:
     there, place here); `support` are places of this machine that are seen as they are.  `farm` is the store path of a tree whose folder `usr`
     is seen as /usr, with the links beside it and what it has in /etc, and where it really is.
 
-    The network is that in which bubblewrap is started, and so is /dev, but where something is added to it (`has_own_dev`).
+    The network is that in which bubblewrap is started.  /dev is for who starts it to make; `adds_devices` tells whether something is mounted there.
     """
 
     store_dir: str
@@ -57,7 +57,7 @@ class Sandbox:
     tmp: str
     extra: Sequence[tuple[str, str]] = ()
     support: Sequence[str] = ()
-    mark: str | None = None
+    mark: str = ""
     farm: tuple[str, str] | None = None
     kvm: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -69,8 +69,6 @@ class Sandbox:
         words += ["--die-with-parent", "--new-session"]
         words += ["--uid", str(UID), "--gid", str(GID), "--hostname", "localhost"]
         words += show_proc()
-        if self.has_own_dev:
-            words += ["--dev", "/dev"]
         if self.kvm:
             words += ["--dev-bind-try", "/dev/kvm", "/dev/kvm"]
         words += ["--bind", self.tmp, "/tmp"]
@@ -99,7 +97,7 @@ class Sandbox:
                 words += ["--setenv", name, text]
         # The store is last: bubblewrap reads the whole table of mounts for each that it makes.
         words += ["--perms", "0755", "--dir", self.store_dir, "--remount-ro", "/", "--bind", self.private_store, self.store_dir]
-        if self.mark is not None:
+        if self.mark:
             # A link, since it is removed at once: a folder is opened again after it was made, by bubblewrap 0.12.
             words += ["--symlink", ".", f"{self.store_dir}/{self.mark}"]
         for path, place in sorted(self.inputs.items()):
@@ -121,10 +119,10 @@ class Sandbox:
         return {name: text for name, text in self.environment.items() if name != name.upper()}
 
     @property
-    def has_own_dev(self) -> bool:
-        """Whether the arguments make /dev; else it has to be given."""
+    def adds_devices(self) -> bool:
+        """Whether something is mounted below /dev."""
         places = [*self.support, *(inside for inside, _ in self.extra)]
-        return self.kvm or any(os.path.normpath(place).lstrip("/").startswith("dev/") for place in places)
+        return self.kvm or any(f"{os.path.normpath(place).lstrip('/')}/".startswith("dev/") for place in places)
 
     def _farm_links(self) -> dict[str, str]:
         """The links beside /usr, and what the farm has in /etc and the sandbox has not itself."""

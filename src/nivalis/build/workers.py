@@ -5,7 +5,7 @@ sandbox of its own, and splits off a process for each build, which has all modul
 on at once, and they end with the run.
 
 The sandbox is that of any build but in this: a worker sees the whole store, read-only, where a build sees its inputs, and one folder in which
-outputs appear.  That is why only builders are run so that are part of this program and look at nothing but their inputs; what they
+outputs appear; and no devices.  That is why only builders are run so that are part of this program and look at nothing but their inputs; what they
 read is hostile at most.  A worker that has to be stopped, or that ends, is replaced.
 """
 
@@ -188,7 +188,7 @@ def _view(store: Store, room: str) -> list[str]:
     """What a worker sees, as arguments for bubblewrap."""
     words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try", "--die-with-parent"]
     words += ["--new-session", "--uid", str(UID), "--gid", str(GID), "--hostname", "localhost"]
-    words += [*show_proc(), "--dev", "/dev", "--tmpfs", "/tmp", "--clearenv"]
+    words += [*show_proc(), "--tmpfs", "/tmp", "--clearenv"]
     for name, text in builtin_builders.variables().items():
         words += ["--setenv", name, text]
     for place in builtin_builders.support_paths():
