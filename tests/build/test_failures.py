@@ -114,8 +114,8 @@ def _wait_for_sleep(seconds: str) -> int:
 def test_a_builder_that_is_killed(workshop: Any) -> None:
     with ThreadPoolExecutor() as pool:
         building = pool.submit(workshop.fail, 'sh "killed" "sleep 161.8033; echo > $out"')
-        stat = Path(f"/proc/{_wait_for_sleep('161.8033')}/stat").read_text()
-        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        line = Path(f"/proc/{_wait_for_sleep('161.8033')}/stat").read_text()
+        os.kill(int(line.rpartition(")")[2].split()[1]), signal.SIGKILL)
         error = building.result()
     assert error.code == "build-failed" and "137" in str(error) and "signal 9" in str(error)
     assert _processes("161.8033") == []

@@ -620,7 +620,7 @@ def _make_devices() -> None:
     os.mkdir(_DEVICES + b"/pts")
     mount(b"none", _DEVICES, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NOATIME)
     with open(_DEVICES + b"/null", "wb"):
-        pass
+        os.close(_make_terminals())
 
 
 def _make_terminals() -> int:

@@ -55,9 +55,9 @@ class Sandbox:
     build_dir_inside: str
     etc: Mapping[str, bytes]
     tmp: str
+    mark: str
     extra: Sequence[tuple[str, str]] = ()
     support: Sequence[str] = ()
-    mark: str = ""
     farm: tuple[str, str] | None = None
     kvm: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -97,9 +97,8 @@ class Sandbox:
                 words += ["--setenv", name, text]
         # The store is last: bubblewrap reads the whole table of mounts for each that it makes.
         words += ["--perms", "0755", "--dir", self.store_dir, "--remount-ro", "/", "--bind", self.private_store, self.store_dir]
-        if self.mark:
-            # A link, since it is removed at once: a folder is opened again after it was made, by bubblewrap 0.12.
-            words += ["--symlink", ".", f"{self.store_dir}/{self.mark}"]
+        # A link, since it is removed at once: a folder is opened again after it was made, by bubblewrap 0.12.
+        words += ["--symlink", ".", f"{self.store_dir}/{self.mark}"]
         for path, place in sorted(self.inputs.items()):
             words += _show(place, path)
         for place in filter(self._is_in_store, self.support):
